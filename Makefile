@@ -1,0 +1,83 @@
+# Every command of the project. Logic is in Python (scripts/, localaws/); a recipe is two lines at most.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.SUFFIXES:
+
+ENV ?=
+LOCAL ?=
+PYTHON ?= python3
+VENV := build/venv
+PY := $(VENV)/bin/python
+LOCAL_PORT ?= 4566
+LOCALAWS := $(PY) -m localaws --port $(LOCAL_PORT)
+
+# LOCAL=1: start the local AWS if it is down, and point the script at it; nothing of the user's own AWS settings gets through.
+ifneq ($(LOCAL),)
+AIM = $(LOCALAWS) start && eval "$$($(LOCALAWS) env)" &&
+endif
+FLAGS = $(if $(LOCAL),--local) $(if $(YES),--yes) $(if $(VERBOSE),--verbose)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.stamp: requirements.txt
+	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.stamp ## Set up this machine: Python packages, Docker engine, base images (asks before it installs; YES=1)
+	@$(PY) -m localaws.machine $(if $(YES),--yes)
+
+.PHONY: demo
+demo: setup ## Ship a good release, then a bad one, and watch the bad one come back
+	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.demo
+
+.PHONY: test
+test: setup ## All checks, and one good and three bad releases end to end (needs Docker)
+	@$(PY) -m pytest tests -m "not every" $(ARGS)
+
+.PHONY: test-unit
+test-unit: $(VENV)/.stamp ## Unit and template tests alone: no Docker, no network, under a minute
+	@$(PY) -m pytest tests --ignore tests/local $(ARGS)
+
+.PHONY: test-all
+test-all: setup ## Every end-to-end case; goes on where it stopped (SHARD=1/3)
+	@$(PY) -m pytest tests --resume $(if $(SHARD),--shard $(SHARD)) $(ARGS)
+
+.PHONY: validate
+validate: $(VENV)/.stamp ## Check templates and parameters (FORMAT=sarif|junit)
+	@$(PY) -m scripts.validate $(if $(FORMAT),--format $(FORMAT))
+
+.PHONY: package
+package: $(VENV)/.stamp ## Upload the templates of ENV and print their URLs and console links
+	@$(AIM) $(PY) -m scripts.package --env "$(ENV)" $(FLAGS)
+
+.PHONY: deploy
+deploy: $(if $(LOCAL),setup,$(VENV)/.stamp) ## Deploy ENV=gamma|prod|pipeline to AWS, or with LOCAL=1 to the local AWS
+	@$(AIM) $(PY) -m scripts.deploy --env "$(ENV)" $(FLAGS) $(if $(IGNORE_ALARMS),--ignore-alarms)
+
+.PHONY: destroy
+destroy: $(VENV)/.stamp ## Remove the stacks of ENV; says what is kept and why
+	@$(AIM) $(PY) -m scripts.destroy --env "$(ENV)" $(FLAGS)
+
+.PHONY: status
+status: $(VENV)/.stamp ## Stacks, pipeline and what runs where, of ENV
+	@$(AIM) $(PY) -m scripts.status --env "$(ENV)" $(FLAGS) $(if $(JSON),--json)
+
+.PHONY: local-up local-down local-env local-status local-reset
+local-up: setup ## Start the local AWS
+	@$(LOCALAWS) start
+local-down: $(VENV)/.stamp ## Stop the local AWS; its state is kept
+	@$(LOCALAWS) stop
+local-env: ## Print the export lines that point any AWS client at the local AWS
+	@$(LOCALAWS) env
+local-status: $(VENV)/.stamp ## Say whether the local AWS is up
+	@$(LOCALAWS) status
+local-reset: $(VENV)/.stamp ## Stop the local AWS and remove everything of it
+	@$(LOCALAWS) reset
+
+.PHONY: lock
+lock: $(VENV)/.stamp ## Write requirements.txt (hashes, no hosts) from requirements.in
+	@$(PY) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
+	@build/lock/bin/uv pip compile -q --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements.in -o requirements.txt

@@ -1,0 +1,154 @@
+"""Start, stop and look at the local AWS: `python -m localaws start|stop|status|env|reset`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from localaws import emulator, server
+
+_START_SECONDS = 90
+_STOP_SECONDS = 60
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one control command. Exit code 0 done, 1 failed, 2 wrong use."""
+    parser = argparse.ArgumentParser(prog="python -m localaws", description=__doc__)
+    parser.add_argument("command", choices=["start", "stop", "status", "env", "reset", "serve"])
+    parser.add_argument("--state", type=Path, default=Path("build/local"), help="folder of its files (default: build/local)")
+    parser.add_argument("--port", type=int, default=4566, help="port on 127.0.0.1 (default: 4566)")
+    parser.add_argument("--name", default="handsoff-local", help="name of its Docker network and label (default: handsoff-local)")
+    arguments = parser.parse_args(argv)
+    options = server.Options(arguments.state.resolve(), arguments.port, arguments.name)
+    try:
+        return {"start": _start, "stop": _stop, "status": _status, "env": _env, "reset": _reset, "serve": _serve}[arguments.command](options)
+    except server.StartError as error:
+        print(f"local AWS: {error}", file=sys.stderr)
+        return 1
+
+
+def _health(options: server.Options) -> dict[str, object] | None:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{options.port}/_localaws/health", timeout=5) as response:
+            return json.load(response)
+    except (urllib.error.URLError, ValueError, OSError):
+        return None
+
+
+def _pid(options: server.Options) -> int | None:
+    """Return the process id of this state folder's local AWS if it lives, else None."""
+    try:
+        pid = int((options.state_dir / "pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if b"localaws" in command and b"serve" in command else None
+
+
+def _start(options: server.Options) -> int:
+    if _pid(options) and (options.state_dir / "ready").exists():
+        print(f"local AWS: up already at http://127.0.0.1:{options.port} (process {_pid(options)})")
+        return 0
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", options.port)) == 0:
+            raise server.StartError(f"port {options.port} is in use by another process. Next: end it, or use LOCAL_PORT=<other>")
+    options.state_dir.mkdir(parents=True, exist_ok=True)
+    _recover(options)
+    log_file = options.state_dir / "localaws.log"
+    with log_file.open("a") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "localaws", "serve", "--state", str(options.state_dir), "--port", str(options.port),
+             "--name", options.name],
+            stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+    (options.state_dir / "pid").write_text(str(process.pid))
+    deadline = time.time() + _START_SECONDS
+    while time.time() < deadline:
+        if process.poll() is not None:
+            tail = "\n".join(log_file.read_text().splitlines()[-15:])
+            raise server.StartError(f"it ended with code {process.returncode} while starting. The end of {log_file}:\n{tail}")
+        if (options.state_dir / "ready").exists() and _health(options):
+            print(f"local AWS: up at http://127.0.0.1:{options.port} (process {process.pid}, log {log_file})")
+            return 0
+        time.sleep(0.1)
+    raise server.StartError(f"it did not answer within {_START_SECONDS} s. Next: read {log_file}")
+
+
+def _recover(options: server.Options) -> None:
+    """After a kill nothing that was running can be trusted: say so and clear everything that carries our label."""
+    marker = options.state_dir / "ready"
+    if not marker.exists():
+        return
+    print("local AWS: it was killed, not stopped; its state is lost. Clearing what it left:")
+    for removed in server.clear(server.engine(), options.name):
+        print(f"  removed {removed}")
+    server.wipe(options.state_dir)
+
+
+def _serve(options: server.Options) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
+    for noisy in ("botocore", "urllib3", "boto3", "ministack", "hypercorn", "docker"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    server.LocalAws(options).run()
+    (options.state_dir / "ready").unlink(missing_ok=True)
+    return 0
+
+
+def _stop(options: server.Options) -> int:
+    pid = _pid(options)
+    if pid is None:
+        print("local AWS: not running")
+        return 0
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.time() + _STOP_SECONDS
+    while _pid(options) and time.time() < deadline:
+        time.sleep(0.1)
+    if _pid(options):
+        print(f"local AWS: process {pid} did not end within {_STOP_SECONDS} s. Next: read {options.state_dir}/localaws.log", file=sys.stderr)
+        return 1
+    (options.state_dir / "pid").unlink(missing_ok=True)
+    print("local AWS: stopped; its state is kept (`make local-reset` removes it)")
+    return 0
+
+
+def _status(options: server.Options) -> int:
+    health = _health(options) if _pid(options) else None
+    if health is None:
+        print("local AWS: not running. Next: make local-up")
+        return 1
+    print(f"local AWS: up at http://127.0.0.1:{options.port} (process {health['pid']})")
+    return 0
+
+
+def _env(options: server.Options) -> int:
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{options.port}", "AWS_ACCESS_KEY_ID": options.account,
+        "AWS_SECRET_ACCESS_KEY": emulator.ROOT_SECRET, "AWS_DEFAULT_REGION": options.region, "AWS_REGION": options.region,
+        "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        print(f"export {name}={value}")
+    print("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ROLE_ARN AWS_WEB_IDENTITY_TOKEN_FILE")
+    return 0
+
+
+def _reset(options: server.Options) -> int:
+    """Stop the local AWS and remove all of it: state, hosts, networks."""
+    _stop(options)
+    for removed in server.clear(server.engine(), options.name):
+        print(f"removed {removed}")
+    server.wipe(options.state_dir)
+    print("local AWS: nothing of it is left")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

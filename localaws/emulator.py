@@ -1,0 +1,251 @@
+"""MiniStack, in this process: the only file that knows its private names.
+
+MiniStack (PyPI, MIT, pinned) serves S3, KMS, IAM, STS, SSM, SNS, EventBridge, Lambda, DynamoDB, ECR, Logs and EC2's records. Its
+services stay its own; ours are put beside or before them through the hooks below, each of which is asserted when it is taken, so
+that another version fails at start with the hook's name and not later with a puzzle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import importlib.metadata
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from localaws import wire
+from localaws.service import Context, Service, ServiceError
+
+log = logging.getLogger("localaws")
+
+PINNED = "1.5.33"
+ROOT_SECRET = "local"
+"""Secret key of the root of every local account; its access key id is the account's number."""
+
+_SESSION_SECONDS = 3600
+Handler = Callable[[str, str, dict[str, str], bytes, dict[str, list[str]]], Any]
+
+
+class EmulatorError(RuntimeError):
+    """MiniStack is not the version, or does not have the hook, that this file was written for."""
+
+
+def environment(state_dir: Path, port: int, account: str, region: str) -> dict[str, str]:
+    """Return the environment that MiniStack reads while it is imported."""
+    return {
+        "AUTH": "true", "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "localhost",
+        "MINISTACK_ACCOUNT_ID": account, "MINISTACK_REGION": region, "AWS_ACCESS_KEY_ID": account,
+        "AWS_SECRET_ACCESS_KEY": ROOT_SECRET, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "PERSIST_STATE": "1", "STATE_DIR": str(state_dir / "ministack"), "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state_dir / "s3"), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0", "LOG_LEVEL": "WARNING",
+        "DOCKER_HOST": "unix:///nonexistent",  # MiniStack starts no containers here, and reaps none of ours
+    }
+
+
+class Emulator:
+    """MiniStack's ASGI application with our services beside its own."""
+
+    def __init__(self, workers: int = 48) -> None:
+        found = importlib.metadata.version("ministack")
+        if found != PINNED:
+            raise EmulatorError(f"MiniStack {PINNED} is needed, {found} is installed. Run: make setup")
+        import ministack.app as application
+        import ministack.core.iam_actions as iam_actions
+        import ministack.core.iam_evaluator as iam_evaluator
+        import ministack.core.responses as responses
+        import ministack.core.router as router
+        from ministack.services import eventbridge, iam, sts
+
+        self._app, self._actions, self._evaluator = application, iam_actions, iam_evaluator
+        self._responses, self._router, self._eventbridge, self._iam, self._sts = responses, router, eventbridge, iam, sts
+        self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=workers, thread_name_prefix="localaws")
+        for owner, names in {
+            application: ("SERVICE_HANDLERS", "SERVICE_REGISTRY", "app", "AUTH", "_get_module"),
+            iam_actions: ("SERVICE_TO_IAM_NAMESPACE",),
+            iam_evaluator: ("EvalContext", "enforce", "evaluate_trust_policy", "caller_arn", "resolve_credential", "AuthError",
+                            "EvalResult"),
+            responses: ("request_scope", "get_account_id", "get_region"),
+            router: ("SERVICE_PATTERNS", "extract_access_key_id"),
+            eventbridge: ("_put_events",), iam: ("_roles",), sts: ("register_session", "_sessions"),
+        }.items():
+            for name in names:
+                if not hasattr(owner, name):
+                    raise EmulatorError(f"MiniStack {found} has no {owner.__name__}.{name}: localaws/emulator.py must be adapted.")
+        if application.AUTH is not True:
+            raise EmulatorError("MiniStack was imported before its environment was set: IAM would be off.")
+
+    @property
+    def application(self) -> Any:
+        """The ASGI application."""
+        return self._app.app
+
+    # -- our services ------------------------------------------------------------------------------------------------------
+
+    def register(self, key: str, service: Service, target_prefix: str = "") -> None:
+        """Serve every request of the service that MiniStack calls `key` (credential scope) by `service`, and nothing of it otherwise."""
+        if target_prefix:
+            self._router.SERVICE_PATTERNS[key] = {"target_prefixes": [target_prefix], "host_patterns": []}
+        elif key not in self._router.SERVICE_PATTERNS:
+            self._router.SERVICE_PATTERNS[key] = {"host_patterns": []}
+        self._app.SERVICE_REGISTRY.pop(key, None)
+        # Without a namespace MiniStack only authenticates; `permissions()` then says which actions and resources are asked for.
+        self._actions.SERVICE_TO_IAM_NAMESPACE.pop(key, None)
+        self._app.SERVICE_HANDLERS[key] = self._handler(service)
+
+    def extend(self, key: str, service: Service) -> None:
+        """Serve the operations that `service` has, and leave the others of `key` to MiniStack."""
+        original: Handler = self._app.SERVICE_HANDLERS[key]
+        ours = self._handler(service)
+
+        async def choose(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> Any:
+            name = wire.operation_name(headers, path, body, query)
+            chosen = ours if name and _method(service, name) is not None else original
+            return await chosen(method, path, headers, body, query)
+
+        self._app.SERVICE_HANDLERS[key] = choose
+
+    def register_commands(self, key: str, target_prefix: str, handle: Callable[[str, dict[str, Any], Context], dict[str, Any]]) -> None:
+        """Serve a JSON service without a botocore model: `handle(operation, params, ctx)` answers its requests."""
+        import json
+
+        self._router.SERVICE_PATTERNS[key] = {"target_prefixes": [target_prefix], "host_patterns": []}
+        self._actions.SERVICE_TO_IAM_NAMESPACE.pop(key, None)
+
+        def answer(headers: dict[str, str], path: str, body: bytes, query: dict[str, list[str]], ctx: Context) -> Any:
+            try:
+                result = handle(wire.operation_name(headers, path, body, query), json.loads(body or b"{}"), ctx)
+                return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(result or {}).encode()
+            except ServiceError as error:
+                return wire.respond_error("json", error, ctx.request_id)
+
+        self._app.SERVICE_HANDLERS[key] = self._threaded(answer)
+
+    def _handler(self, service: Service) -> Handler:
+        def answer(headers: dict[str, str], path: str, body: bytes, query: dict[str, list[str]], ctx: Context) -> Any:
+            return self._answer(service, headers, path, body, query, ctx)
+
+        return self._threaded(answer)
+
+    def _threaded(self, answer: Callable[..., Any]) -> Handler:
+        async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> Any:
+            # The context variables hold the request's account, Region and caller; the thread needs them too.
+            ctx = Context(self._responses.get_account_id(), self._responses.get_region(), self._evaluator.caller_arn(),
+                          self._router.extract_access_key_id(headers, query))
+            run = contextvars.copy_context().run
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run, answer, headers, path, body, query, ctx)
+
+        return handle
+
+    def _answer(self, service: Service, headers: dict[str, str], path: str, body: bytes, query: dict[str, list[str]],
+                ctx: Context) -> tuple[int, dict[str, str], bytes]:
+        protocol = wire.protocol_of(service.name, headers, path)
+        try:
+            request = wire.parse(service.name, headers, path, body, query)
+            method = _method(service, request.operation.name)
+            if method is None:
+                raise ServiceError("NotImplementedByLocalAws", f"The local AWS does not serve {service.name}:{request.operation.name}. "
+                                   "docs/local-aws.md lists what it serves.", 501)
+            for action, resource, *keys in service.permissions(request.operation.name, request.params, ctx):
+                self.authorize(ctx, action, resource, *keys)
+            return wire.respond(request, method(ctx, request.params), ctx.request_id)
+        except ServiceError as error:
+            return wire.respond_error(protocol, error, ctx.request_id)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is a 500 on the wire and a traceback in the log
+            log.exception("%s %s failed", service.name, wire.operation_name(headers, path, body, query))
+            return wire.respond_error(protocol, ServiceError("InternalFailure", f"local AWS: {error!r}", 500), ctx.request_id)
+
+    # -- IAM ---------------------------------------------------------------------------------------------------------------
+
+    def authorize(self, ctx: Context, action: str, resource: str, keys: Mapping[str, Any] | None = None) -> None:
+        """Raise AccessDenied unless the policies of the caller of `ctx` allow `action` on `resource`."""
+        with self._responses.request_scope(ctx.account, ctx.region):
+            principal = self._evaluator.resolve_principal(ctx.access_key_id, ctx.account)
+            if isinstance(principal, self._evaluator.AuthError):
+                raise ServiceError(principal.code, principal.message, 403)
+            if principal.policies is None:  # the account's root
+                return
+            context = self._evaluator.EvalContext(
+                principal_arn=principal.arn, principal_type=principal.type, principal_account=principal.account, action=action,
+                resource_arn=resource, region=ctx.region, service_context={k.lower(): v for k, v in (keys or {}).items()},
+                principal_keys=principal.keys)
+            result = self._evaluator.evaluate(context, principal.policies, *principal.limits)
+        if result.decision != "Allow":
+            reason = ("with an explicit deny in an identity-based policy" if result.decision == "Deny"
+                      else f"because no identity-based policy allows the {action} action")
+            raise ServiceError("AccessDenied" if action.split(":")[0] in _QUERY_IAM else "AccessDeniedException",
+                               f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} {reason}",
+                               403 if action.split(":")[0] in _QUERY_IAM else 400)
+
+    def role(self, role_arn: str) -> dict[str, Any]:
+        """Return MiniStack's record of a role; raises NoSuchEntity where there is none."""
+        parts = role_arn.split(":", 5)
+        record = None
+        if len(parts) == 6 and parts[2] == "iam" and parts[5].startswith("role/"):
+            record = self._iam._roles.get_scoped(parts[4], None, parts[5].rpartition("/")[2])
+        if record is None:
+            raise ServiceError("NoSuchEntity", f"The role {role_arn} cannot be found.", 404)
+        return record
+
+    def assume(self, role_arn: str, service_principal: str, session_name: str) -> dict[str, Any]:
+        """Return fresh credentials of `role_arn` for an AWS service, if the role's trust policy lets that service in."""
+        account = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
+        try:
+            record = self.role(role_arn)
+            context = self._evaluator.EvalContext(
+                principal_arn=service_principal, principal_type="Service", principal_account=account, action="sts:AssumeRole",
+                resource_arn=role_arn, region="", service_context={"aws:sourceaccount": account})
+            trusted = self._evaluator.evaluate_trust_policy(record.get("AssumeRolePolicyDocument", "{}"), service_principal, context)
+        except ServiceError:
+            trusted = False
+        if not trusted:
+            raise ServiceError("AccessDenied", f"{service_principal} is not authorized to perform: sts:AssumeRole on resource: {role_arn}", 403)
+        name = role_arn.rpartition("/")[2]
+        key = "ASIA" + secrets.token_hex(8).upper()
+        session = {
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{session_name}", "UserId": f"{record.get('RoleId', '')}:{session_name}",
+            "SecretAccessKey": secrets.token_urlsafe(30), "SessionToken": secrets.token_urlsafe(48),
+            "Expiration": time.time() + _SESSION_SECONDS, "AccountId": account, "PrincipalType": "AssumedRole",
+        }
+        self._sts.register_session(key, session)
+        return {"AccessKeyId": key, "SecretAccessKey": session["SecretAccessKey"], "Token": session["SessionToken"],
+                "Expiration": session["Expiration"]}
+
+    def credentials_of(self, ctx: Context) -> dict[str, Any]:
+        """Return the credentials with which the caller of `ctx` signed, for what AWS does in the caller's name."""
+        found = self._evaluator.resolve_credential(ctx.access_key_id, ctx.account)
+        if not hasattr(found, "secret_access_key"):
+            raise ServiceError(found.code, found.message, 403)
+        return {"AccessKeyId": found.access_key_id, "SecretAccessKey": found.secret_access_key, "Token": found.session_token,
+                "Expiration": found.expiration or time.time() + 10 * 365 * 86400}
+
+    def root_credentials(self, account: str) -> dict[str, Any]:
+        """Return the credentials of an account's root (service-linked work)."""
+        return {"AccessKeyId": account, "SecretAccessKey": ROOT_SECRET, "Token": None, "Expiration": time.time() + 10 * 365 * 86400}
+
+    # -- events ------------------------------------------------------------------------------------------------------------
+
+    def put_event(self, account: str, region: str, entry: dict[str, Any]) -> None:
+        """Put an AWS service's own event on the default bus of an account and Region."""
+        with self._responses.request_scope(account, region):
+            self._eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+    def close(self) -> None:
+        """End the worker threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+# Services whose refusals are `AccessDenied` with status 403 (Query, EC2, S3); JSON services answer `AccessDeniedException`.
+_QUERY_IAM = {"cloudformation", "autoscaling", "elasticloadbalancing", "cloudwatch", "ec2", "iam", "sts", "sns", "s3"}
+
+
+def _method(service: Service, operation: str) -> Callable[[Context, dict[str, Any]], dict[str, Any] | None] | None:
+    """Return the method of `service` that serves `operation` (snake_case of its name), None where it has none."""
+    from botocore import xform_name
+
+    return getattr(service, xform_name(operation), None)

@@ -1,0 +1,334 @@
+"""The process: Docker's network, TLS, DNS, MiniStack and our services behind one endpoint, state kept over a stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+
+from localaws import dns, emulator, tls
+from localaws.clients import SessionClients
+from localaws.clock import SystemClock
+from localaws.service import Clients, Context, Network, Service
+
+log = logging.getLogger("localaws")
+
+LABEL = "handsoff.local"
+"""Docker label of everything that a local AWS makes; its value is the local AWS's name."""
+REGIONS = ["us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1"]
+"""Regions whose names the certificate covers."""
+
+# botocore's name of each service of ours, MiniStack's name of it (credential scope), and the prefix of X-Amz-Target.
+_SERVICES = (
+    ("cloudformation", "cloudformation", ""),
+    ("cloudwatch", "monitoring", ""),
+    ("elbv2", "elasticloadbalancing", ""),
+    ("autoscaling", "autoscaling", ""),
+    ("codeconnections", "codeconnections", "CodeConnections_20231201"),
+    ("codepipeline", "codepipeline", "CodePipeline_20150709"),
+    ("codebuild", "codebuild", "CodeBuild_20161006"),
+    ("codedeploy", "codedeploy", "CodeDeploy_20141006"),
+)
+_EXTENSIONS = (("ec2", "ec2"), ("ssm", "ssm"))
+_COMMANDS = ("codedeploy-commands", "CodeDeployCommandService_v20141006")
+
+
+class StartError(RuntimeError):
+    """The local AWS cannot start; the message names the thing, the reason and the next step."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the local AWS keeps its files, on which port it answers, and the name of its Docker network and label.
+
+    Several may run side by side on one machine if state_dir, port and name differ.
+    """
+
+    state_dir: Path
+    port: int = 4566
+    name: str = "handsoff-local"
+    account: str = "000000000000"
+    region: str = "us-east-1"
+
+
+class LocalAws:
+    """Implements `localaws.service.Aws` over MiniStack, our services and Docker."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.clock = SystemClock()
+        self.endpoint = f"http://127.0.0.1:{options.port}"
+        self.state_dir = options.state_dir
+        self.labels = {LABEL: options.name}
+        self.services: dict[str, Service] = {}
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._clients: dict[tuple[str, ...], SessionClients] = {}
+        self._clients_lock = threading.Lock()
+        self.docker = engine()
+        self.network = _network(self.docker, options.name)
+        self.ca_file, self._cert_file, self._key_file = tls.ensure(options.state_dir / "tls", options.account, REGIONS)
+        self._calls = (options.state_dir / "calls.jsonl").open("a", buffering=1)
+        os.environ.update(emulator.environment(options.state_dir, options.port, options.account, options.region))
+        self.emulator = emulator.Emulator()
+        self._add_services()
+
+    def _add_services(self) -> None:
+        for folder, key, prefix in _SERVICES:
+            if not Path(__file__).with_name(folder).joinpath("api.py").exists(): continue  # DEV
+            service = importlib.import_module(f"localaws.{folder}.api").Api(self)
+            self.services[folder] = service
+            self.emulator.register(key, service, prefix)
+        for folder, key in _EXTENSIONS:
+            if not Path(__file__).with_name(folder).joinpath("api.py").exists(): continue  # DEV
+            service = importlib.import_module(f"localaws.{folder}.api").Api(self)
+            self.services[folder] = service
+            self.emulator.extend(key, service)
+        if Path(__file__).with_name("hosts").joinpath("api.py").exists():  # DEV
+          self.services["hosts"] = importlib.import_module("localaws.hosts.api").Hosts(self)
+        if "codedeploy" in self.services:  # DEV
+          self.emulator.register_commands(*_COMMANDS, handle=self.services["codedeploy"].handle_command)
+
+    # -- localaws.service.Aws ----------------------------------------------------------------------------------------------
+
+    def as_role(self, role_arn: str, service_principal: str, session_name: str) -> Clients:
+        """See `localaws.service.Aws.as_role`."""
+        def renew() -> dict[str, Any]:
+            return self.emulator.assume(role_arn, service_principal, session_name)
+
+        clients = self._clients_of(("role", role_arn, service_principal, session_name), role_arn.split(":")[4], renew)
+        clients.credentials()  # refuse now, not at the first call
+        return clients
+
+    def as_caller(self, ctx: Context) -> Clients:
+        """See `localaws.service.Aws.as_caller`."""
+        credentials = self.emulator.credentials_of(ctx)
+        return self._clients_of(("caller", ctx.access_key_id, ctx.account), ctx.account, lambda: credentials)
+
+    def as_service(self, account: str) -> Clients:
+        """See `localaws.service.Aws.as_service`."""
+        return self._clients_of(("service", account), account, lambda: self.emulator.root_credentials(account))
+
+    def _clients_of(self, key: tuple[str, ...], account: str, renew: Callable[[], dict[str, Any]]) -> SessionClients:
+        with self._clients_lock:
+            if key not in self._clients:
+                self._clients[key] = SessionClients(account, self.endpoint, renew, self.clock.now)
+            return self._clients[key]
+
+    def authorize(self, ctx: Context, action: str, resource: str, keys: dict[str, Any] | None = None) -> None:
+        """See `localaws.service.Aws.authorize`."""
+        self.emulator.authorize(ctx, action, resource, keys)
+
+    def check_pass_role(self, ctx: Context, role_arn: str, service_principal: str) -> None:
+        """See `localaws.service.Aws.check_pass_role`."""
+        self.emulator.authorize(ctx, "iam:PassRole", role_arn, {"iam:PassedToService": service_principal})
+        self.emulator.role(role_arn)
+
+    def emit(self, account: str, region: str, source: str, detail_type: str, detail: dict[str, Any],
+             resources: list[str]) -> None:
+        """See `localaws.service.Aws.emit`."""
+        self.emulator.put_event(account, region, {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail),
+                                                  "Resources": resources})
+
+    def every(self, seconds: float, name: str, work: Callable[[], None]) -> None:
+        """See `localaws.service.Aws.every`."""
+        def loop() -> None:
+            while not self._stopping.wait(seconds):
+                _logged(name, work)
+
+        self._spawn(name, loop)
+
+    def spawn(self, name: str, work: Callable[[], None]) -> None:
+        """See `localaws.service.Aws.spawn`."""
+        self._spawn(name, lambda: _logged(name, work))
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    # -- the wire ----------------------------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """ASGI: our own routes below /_localaws/ for this machine, everything else is AWS."""
+        if scope["type"] == "http" and scope["path"].startswith("/_localaws/"):
+            await self._admin(scope, send)
+            return
+        if scope["type"] != "http":
+            await self.emulator.application(scope, receive, send)
+            return
+        status = [0]
+
+        async def noted(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+            await send(message)
+
+        began = time.time()
+        await self.emulator.application(scope, receive, noted)
+        self._note(scope, status[0], time.time() - began)
+
+    def _note(self, scope: dict[str, Any], status: int, seconds: float) -> None:
+        """Append one line per call: what was asked of which service by which key, and how it was answered."""
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]
+                   if name.lower() in (b"authorization", b"x-amz-target", b"host")}
+        authorization = headers.get(b"authorization", "")
+        parts = authorization.partition("Credential=")[2].split(",")[0].split("/") if "Credential=" in authorization else []
+        self._calls.write(json.dumps({
+            "time": round(time.time(), 3), "service": parts[3] if len(parts) > 3 else "", "key": parts[0] if parts else "",
+            "target": headers.get(b"x-amz-target", ""), "method": scope["method"], "path": scope["path"][:200],
+            "host": headers.get(b"host", ""), "status": status, "ms": round(seconds * 1000)}) + "\n")
+
+    async def _admin(self, scope: dict[str, Any], send: Any) -> None:
+        client = (scope.get("client") or ("",))[0]
+        if client != "127.0.0.1":  # hosts must not reach the controls of the machine they stand on
+            await _reply(send, 403, {"error": "only from this machine"})
+            return
+        path, method = scope["path"].removeprefix("/_localaws/"), scope["method"]
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(None, self._control, method, path)
+            await _reply(send, 200 if result is not None else 404, result if result is not None else {"error": f"no {path}"})
+        except Exception as error:  # noqa: BLE001 - told to the person who asked
+            log.exception("/_localaws/%s", path)
+            await _reply(send, 500, {"error": repr(error)})
+
+    def _control(self, method: str, path: str) -> Any:
+        if path == "health":
+            return {"status": "up", "pid": os.getpid(), "services": sorted(self.services)}
+        if path == "endpoints":
+            return self.services["elbv2"].endpoints()
+        if path == "connections":
+            return {"pending": self.services["codeconnections"].pending()}
+        if path.startswith("connections/") and path.endswith("/complete") and method in ("POST", "GET"):
+            arn = path.removeprefix("connections/").removesuffix("/complete")
+            self.services["codeconnections"].complete(arn)
+            return {"completed": arn}
+        return None
+
+    # -- life --------------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; then stop the services and keep their state."""
+        state = self.options.state_dir / "services.json"
+        if state.exists():
+            for name, dumped in json.loads(state.read_text()).items():
+                if name in self.services:
+                    self.services[name].load(dumped)
+        name_server = dns.DnsServer(self.network.gateway)
+        try:
+            asyncio.run(self._serve())
+        finally:
+            name_server.close()
+            state.write_text(json.dumps({name: service.dump() for name, service in self.services.items()}))
+            self.emulator.close()
+
+    async def _serve(self) -> None:
+        import hypercorn.asyncio
+        import hypercorn.config
+
+        config = hypercorn.config.Config()
+        config.insecure_bind = [f"127.0.0.1:{self.options.port}"]
+        config.bind = [f"{self.network.gateway}:443"]
+        config.certfile, config.keyfile = str(self._cert_file), str(self._key_file)
+        config.alpn_protocols = ["http/1.1"]
+        config.keep_alive_timeout = 75
+        config.graceful_timeout = 3
+        config.h11_max_incomplete_size = 1 << 20
+        config.loglevel = "WARNING"
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def shut_down() -> None:
+            self._stopping.set()
+            for service in reversed(list(self.services.values())):
+                _logged(f"stop {service.name}", service.stop)
+            loop.call_soon_threadsafe(done.set)
+
+        def on_signal() -> None:
+            if not self._stopping.is_set():
+                # On a thread: services still call the endpoint while they stop.
+                threading.Thread(target=shut_down, name="shutdown", daemon=True).start()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        self._spawn("start", self._start_services)
+        await hypercorn.asyncio.serve(self, config, shutdown_trigger=done.wait)  # type: ignore[arg-type]
+
+    def _start_services(self) -> None:
+        deadline = time.time() + 30
+        while time.time() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.options.port)) == 0:
+                    break
+            time.sleep(0.05)
+        for name, service in self.services.items():
+            _logged(f"start {name}", service.start)
+        (self.options.state_dir / "ready").write_text(str(os.getpid()))
+
+
+def _logged(name: str, work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:  # noqa: BLE001 - background work goes on; the log has the reason
+        log.exception("%s failed", name)
+
+
+async def _reply(send: Any, status: int, body: Any) -> None:
+    text = json.dumps(body).encode()
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": text})
+
+
+def _network(client: docker.DockerClient, name: str) -> Network:
+    found = client.networks.list(names=[f"^{name}$"])
+    network = found[0] if found else client.networks.create(name, driver="bridge", internal=True, labels={LABEL: name},
+                                                            check_duplicate=True)
+    network.reload()
+    return Network(name, network.attrs["IPAM"]["Config"][0]["Gateway"])
+
+
+def engine() -> docker.DockerClient:
+    """Return a client of this machine's Docker engine; raises StartError where none answers."""
+    try:
+        client = docker.from_env(timeout=120, max_pool_size=32)
+        client.ping()
+        return client
+    except docker.errors.DockerException as error:
+        raise StartError(f"No Docker engine answers ({error}). Next: make setup") from error
+
+
+def clear(client: docker.DockerClient, name: str) -> list[str]:
+    """Remove every container, volume and network that carries the label of the local AWS `name`; return what was removed."""
+    query = {"label": f"{LABEL}={name}"}
+    removed = []
+    for container in client.containers.list(all=True, filters=query):
+        container.remove(force=True, v=True)
+        removed.append(f"container {container.name}")
+    for volume in client.volumes.list(filters=query):
+        volume.remove(force=True)
+        removed.append(f"volume {volume.name}")
+    for network in client.networks.list(filters=query):
+        network.remove()
+        removed.append(f"network {network.name}")
+    return removed
+
+
+def wipe(state_dir: Path) -> None:
+    """Remove the files of a local AWS whose state cannot be trusted any more; logs stay."""
+    for entry in state_dir.iterdir() if state_dir.exists() else ():
+        if entry.suffix != ".log":
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
