@@ -31,7 +31,7 @@ setup: $(VENV)/.stamp ## Set up this machine: Python packages, Docker engine, ba
 
 .PHONY: demo
 demo: setup ## Ship a good release, then a bad one, and watch the bad one come back
-	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.demo
+	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.demo --local --remote build/local/git --complete-connection "$(LOCALAWS) connect" --addresses http://127.0.0.1:$(LOCAL_PORT)/_localaws/endpoints
 
 .PHONY: test
 test: setup ## All checks, and one good and three bad releases end to end (needs Docker)

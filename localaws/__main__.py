@@ -1,4 +1,8 @@
-"""Start, stop and look at the local AWS: `python -m localaws start|stop|status|env|reset`."""
+"""Start, stop and look at the local AWS.
+
+start, stop (state is kept), status, reset (nothing is left), env (the export lines for any AWS client), connect (do what a person does in
+the console with connections that are PENDING), serve (what `start` runs in the background).
+"""
 
 from __future__ import annotations
 
@@ -23,15 +27,16 @@ _STOP_SECONDS = 60
 
 def main(argv: list[str] | None = None) -> int:
     """Run one control command. Exit code 0 done, 1 failed, 2 wrong use."""
-    parser = argparse.ArgumentParser(prog="python -m localaws", description=__doc__)
-    parser.add_argument("command", choices=["start", "stop", "status", "env", "reset", "serve"])
+    parser = argparse.ArgumentParser(prog="python -m localaws", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["start", "stop", "status", "env", "connect", "reset", "serve"])
     parser.add_argument("--state", type=Path, default=Path("build/local"), help="folder of its files (default: build/local)")
     parser.add_argument("--port", type=int, default=4566, help="port on 127.0.0.1 (default: 4566)")
     parser.add_argument("--name", default="handsoff-local", help="name of its Docker network and label (default: handsoff-local)")
     arguments = parser.parse_args(argv)
     options = server.Options(arguments.state.resolve(), arguments.port, arguments.name)
     try:
-        return {"start": _start, "stop": _stop, "status": _status, "env": _env, "reset": _reset, "serve": _serve}[arguments.command](options)
+        return {"start": _start, "stop": _stop, "status": _status, "env": _env, "connect": _connect, "reset": _reset, "serve": _serve}[arguments.command](options)
     except server.StartError as error:
         print(f"local AWS: {error}", file=sys.stderr)
         return 1
@@ -137,6 +142,21 @@ def _env(options: server.Options) -> int:
     }.items():
         print(f"export {name}={value}")
     print("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ROLE_ARN AWS_WEB_IDENTITY_TOKEN_FILE")
+    return 0
+
+
+def _connect(options: server.Options) -> int:
+    """Complete every connection that is PENDING."""
+    base = f"http://127.0.0.1:{options.port}/_localaws/connections"
+    try:
+        with urllib.request.urlopen(base, timeout=10) as response:
+            pending = json.load(response)["pending"]
+        for arn in pending:
+            with urllib.request.urlopen(urllib.request.Request(f"{base}/{arn}/complete", method="POST"), timeout=10):
+                print(f"completed {arn}")
+    except urllib.error.URLError as error:
+        raise server.StartError(f"it does not answer ({error}). Next: make local-up") from error
+    print(f"{len(pending)} connection(s) completed")
     return 0
 
 

@@ -74,7 +74,7 @@ class LocalAws:
         self.endpoint = f"http://127.0.0.1:{options.port}"
         self.state_dir = options.state_dir
         self.labels = {LABEL: options.name}
-        self.services: dict[str, Service] = {}
+        self.services: dict[str, Any] = {}
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._clients: dict[tuple[str, ...], SessionClients] = {}
@@ -212,7 +212,7 @@ class LocalAws:
         if path == "endpoints":
             return self.services["elbv2"].endpoints()
         if path == "connections":
-            return {"pending": self.services["codeconnections"].pending()}
+            return {"pending": [one["ConnectionArn"] for one in self.services["codeconnections"].pending()]}
         if path.startswith("connections/") and path.endswith("/complete") and method in ("POST", "GET"):
             arn = path.removeprefix("connections/").removesuffix("/complete")
             self.services["codeconnections"].complete(arn)
@@ -330,5 +330,5 @@ def clear(client: docker.DockerClient, name: str) -> list[str]:
 def wipe(state_dir: Path) -> None:
     """Remove the files of a local AWS whose state cannot be trusted any more; logs stay."""
     for entry in state_dir.iterdir() if state_dir.exists() else ():
-        if entry.suffix != ".log":
+        if entry.suffix not in (".log", ".jsonl"):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -77,7 +77,8 @@ class Aws(Protocol):
     """What the local AWS offers a service: the other services, IAM, time, events, Docker."""
 
     clock: Clock
-    services: dict[str, "Service"]
+    services: dict[str, Any]
+    """Every service of ours by folder name; Any, since a service may call what another offers beside its operations."""
     endpoint: str
     """http://127.0.0.1:PORT, for clients on this machine."""
     network: Network

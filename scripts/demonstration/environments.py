@@ -1,0 +1,61 @@
+"""The deployed environments as AWS describes them: outputs, addresses, and what their hosts say they run."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Place:
+    """One environment in one Region. `groups` maps scope (fleet, onebox) to its deployment group's name."""
+
+    environment: str
+    region: str
+    url: str
+    application: str
+    groups: Mapping[str, str]
+
+
+def outputs(client: Callable[[str, str], Any], stack: str, region: str) -> dict[str, str]:
+    """Return a stack's outputs by key."""
+    found = client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+def place(environment: str, region: str, of: Mapping[str, str], addresses: Mapping[str, str]) -> Place:
+    """Return a place from its root stack's outputs. `addresses`: where a balancer's DNS name answers, if not under that name."""
+    host = urlsplit(of["EndpointUrl"]).hostname or ""
+    groups = {scope: of[key] for scope, key in (("fleet", "FleetDeploymentGroupName"), ("onebox", "OneBoxDeploymentGroupName"))
+              if of.get(key)}
+    return Place(environment, region, addresses.get(host, of["EndpointUrl"]).rstrip("/") + "/", of["ApplicationName"], groups)
+
+
+def running(client: Callable[[str, str], Any], one: Place, scope: str, port: int) -> dict[str, str]:
+    """Return the commit that each host of a scope itself answers with, by instance id ('' where it does not answer).
+
+    The hosts are those of the group's Auto Scaling groups; each is asked at its private address, so this needs a route to it.
+    """
+    group = client("codedeploy", one.region).get_deployment_group(
+        applicationName=one.application, deploymentGroupName=one.groups[scope])["deploymentGroupInfo"]
+    names = [found["name"] for found in group.get("autoScalingGroups", [])]
+    described = client("autoscaling", one.region).describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
+    ids = [instance["InstanceId"] for found in described for instance in found["Instances"]]
+    if not ids:
+        return {}
+    reservations = client("ec2", one.region).describe_instances(InstanceIds=ids)["Reservations"]
+    return {instance["InstanceId"]: version(f"http://{instance['PrivateIpAddress']}:{port}")
+            for reservation in reservations for instance in reservation["Instances"]}
+
+
+def version(base: str) -> str:
+    """Return the commit that the service at `base` says it is, '' where it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{base}/version", timeout=5) as response:
+            return str(json.load(response)["commit"])
+    except (OSError, ValueError, KeyError):
+        return ""

@@ -1,0 +1,77 @@
+"""The demonstration's summary (schema 1) and what it must show: pure functions over what was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scripts.demonstration.delivery import Outcome
+from scripts.demonstration.traffic import Answer, counts
+
+SCHEMA = 1
+
+
+def detection(alarms: Sequence[Mapping[str, Any]], outcome: Outcome, answers: Sequence[Answer]) -> dict[str, Any] | None:
+    """Return the alarm that caught a release and how long after its first bad answer, None where none fired.
+
+    `alarms`: {"alarm", "time"} of every transition to ALARM, oldest first, in seconds since the epoch.
+    """
+    bad = [answer.time for answer in answers if answer.release == outcome.commit and answer.failed]
+    begun = min((deployment.created for deployment in outcome.deployments), default=None)
+    fired = [alarm for alarm in alarms if begun is not None and alarm["time"] >= begun]
+    if not fired:
+        return None
+    return {"alarm": fired[0]["alarm"], "seconds_from_first_bad_response": round(fired[0]["time"] - min(bad), 1) if bad else None}
+
+
+def rollback(outcome: Outcome, alarm_time: float | None) -> dict[str, Any] | None:
+    """Return CodeDeploy's own rollback of an outcome, None where there was none."""
+    done = outcome.rollbacks
+    if not done:
+        return None
+    ended = max((one.completed or 0.0) for one in done)
+    return {"by": "codedeploy", "deployment_ids": [one.deployment_id for one in done],
+            "seconds_from_alarm": round(ended - alarm_time, 1) if alarm_time else None}
+
+
+def release(outcome: Outcome, intent: str, found: Mapping[str, Any] | None, back: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return one entry of `releases`."""
+    return {"commit": outcome.commit, "intent": intent, "execution_id": outcome.execution_id, "status": outcome.status,
+            "image_digest": outcome.digest, "seconds": outcome.seconds, "caught_in": outcome.caught_in,
+            "deployments": [one.summary() for one in outcome.deployments], "detection": found, "rollback": back}
+
+
+def whole(releases: Sequence[Mapping[str, Any]], answers: Sequence[Answer], bad_commit: str, calm_after: float,
+          running: Mapping[str, str], endpoints: Mapping[str, str]) -> dict[str, Any]:
+    """Return the summary."""
+    return {"schema": SCHEMA, "releases": list(releases), "traffic": counts(answers, bad_commit, calm_after),
+            "running": dict(running), "endpoints": dict(endpoints)}
+
+
+def faults(summary: Mapping[str, Any]) -> list[str]:
+    """Return everything in which a summary is not what the demonstration promises; nothing means that it held."""
+    found: list[str] = []
+    good = [one for one in summary["releases"] if one["intent"] == "good"]
+    for one in good:
+        if one["status"] != "Succeeded":
+            found.append(f"the good release {one['commit'][:12]} is {one['status']}, caught in {one['caught_in']}")
+    last_good = good[-1]["image_digest"] if good else None
+    for one in summary["releases"]:
+        if one["intent"] != "bad":
+            continue
+        if one["status"] != "Failed":
+            found.append(f"the bad release {one['commit'][:12]} is {one['status']}")
+        if one["detection"] is None:
+            found.append(f"no alarm saw the bad release {one['commit'][:12]}")
+        if one["rollback"] is None:
+            found.append(f"nothing took the bad release {one['commit'][:12]} back")
+        failed = [d for d in one["deployments"] if d["creator"] == "codeDeployRollback" and d["status"] != "Succeeded"]
+        found += [f"the rollback deployment {d['deployment_id']} is {d['status']}" for d in failed]
+    for where, digest in summary["running"].items():
+        if digest != last_good:
+            found.append(f"{where} runs {digest or 'nothing that answers'}, not the last good release {last_good}")
+    if not summary["running"]:
+        found.append("no host says what it runs")
+    if summary["traffic"]["failed_after_rollback"]:
+        found.append(f"{summary['traffic']['failed_after_rollback']} requests failed after the rollback")
+    return found

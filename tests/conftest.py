@@ -1,0 +1,41 @@
+"""Options of the whole suite: shards, and going on where an earlier run stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_DONE = Path(__file__).resolve().parents[1] / "build" / "test-all.done"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --shard and --resume (`make test-all`)."""
+    parser.addoption("--shard", default="1/1", help="K/N: only every N-th end-to-end case, from the K-th on")
+    parser.addoption("--resume", action="store_true", help="leave out end-to-end cases that passed since the last whole run")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out other shards' end-to-end cases, and with --resume those that have passed."""
+    number, _, of = config.getoption("--shard").partition("/")
+    done = set(_DONE.read_text().splitlines()) if config.getoption("--resume") and _DONE.exists() else set()
+    end_to_end = [item for item in items if "tests/local/" in item.nodeid]
+    others = {id(item) for index, item in enumerate(end_to_end) if index % int(of) != int(number) - 1 or item.nodeid in done}
+    left_out = [item for item in items if id(item) in others]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if id(item) not in others]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note an end-to-end case that passed, so that an interrupted run can go on."""
+    if report.when == "call" and report.passed and "tests/local/" in report.nodeid:
+        _DONE.parent.mkdir(exist_ok=True)
+        with _DONE.open("a") as file:
+            file.write(report.nodeid + "\n")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """After a whole run that passed, the next one begins afresh."""
+    if exitstatus == 0 and session.config.getoption("--resume"):
+        _DONE.unlink(missing_ok=True)

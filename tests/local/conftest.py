@@ -1,0 +1,80 @@
+"""One local AWS for all end-to-end cases, beside any that the user has running, with everything deployed and a first release on it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import demo
+from scripts.core import world
+from scripts.core.clock import RealClock
+from scripts.core.console import Console
+from scripts.core.session import open_session
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / "build" / "test-local"
+PORT = 4568
+NAME = "handsoff-test"
+
+
+@dataclass
+class LocalAws:
+    """The local AWS of the end-to-end cases."""
+
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def control(self, *arguments: str, check: bool = True) -> str:
+        """Run `python -m localaws …` and return what it prints."""
+        done = subprocess.run([sys.executable, "-m", "localaws", *arguments, "--state", str(STATE), "--port", str(PORT), "--name", NAME],
+                              cwd=ROOT, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise RuntimeError(f"localaws {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def client(self, service: str, region: str = "us-east-1") -> Any:
+        """A boto3 client of it with root credentials."""
+        return open_session(True, self.environ).client(service, region)
+
+    def world(self) -> world.World:
+        """What commands run in, pointed at it."""
+        return world.World(ROOT, self.environ, Console(), RealClock(), open_session)
+
+
+@pytest.fixture(scope="session")
+def local_aws() -> Iterator[LocalAws]:
+    """A fresh local AWS, gone afterwards; its state stays for reading where a case failed."""
+    one = LocalAws()
+    one.control("reset", check=False)
+    one.control("start")
+    exports = dict(line.removeprefix("export ").split("=", 1) for line in one.control("env").splitlines() if line.startswith("export "))
+    one.environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | exports
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(one.environ)
+    try:
+        yield one
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        if os.environ.get("KEEP_LOCAL") != "1":
+            one.control("reset", check=False)
+
+
+@pytest.fixture(scope="session")
+def delivery(local_aws: LocalAws) -> demo.Demonstration:
+    """Gamma, prod and the pipeline deployed, and a first release everywhere."""
+    options = argparse.Namespace(
+        remote=str(STATE / "git"), rate=15.0, local=True, addresses=f"http://127.0.0.1:{PORT}/_localaws/endpoints",
+        complete_connection=f"{sys.executable} -m localaws connect --state {STATE} --port {PORT} --name {NAME}")
+    one = demo.Demonstration(options, local_aws.world())
+    one.deploy()
+    one.first_release()
+    return one
