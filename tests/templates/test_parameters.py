@@ -1,0 +1,195 @@
+"""parameters/*.yaml fit the templates they name, on AWS and with the local overlay, and the templates' Rules refuse what does not fit together."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from template_files import ROOT, read_yaml
+
+FOLDER = ROOT / "parameters"
+FILES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+# What the AWS of one machine may have otherwise: which account, machine image, repository and base image, how many hosts, how long waits take.
+LOCAL = {"AmiId", "BaseImage", "RepositoryId", "NotificationEmail", "Egress", "FleetSize", "FleetMaxSize", "OneBoxSize", "LogRetentionDays"}
+LOCAL |= {"DeregistrationDelaySeconds", "FirstZoneMonitorSeconds", "ZoneMonitorSeconds", "EvaluationPeriods", "DatapointsToAlarm"}
+REFERENCE = re.compile(r"\$\{([\w-]+)(?:\[\d+\])?\.(\w+)\}")
+
+
+def _merge(below: Any, above: Any) -> Any:
+    """`above` laid over `below`: mappings merge, all else is replaced."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {key: _merge(below[key], above[key]) if key in below and key in above else above.get(key, below.get(key)) for key in below | above}
+    return above
+
+
+def _settings(name: str, local: bool) -> dict[str, Any]:
+    settings = read_yaml((FOLDER / f"{name}.yaml").read_text())
+    return _merge(settings, read_yaml((FOLDER / "local" / f"{name}.yaml").read_text())) if local else settings
+
+
+def _template(name: str) -> dict[str, Any]:
+    return read_yaml((ROOT / "templates" / f"{name}.yaml").read_text())
+
+
+def _values(settings: dict[str, Any], region: str) -> dict[str, str]:
+    """Parameter values for a Region as CloudFormation gets them: strings, the template's defaults where none is given."""
+    specs = _template(settings["template"])["Parameters"]
+    values = {name: spec["Default"] for name, spec in specs.items() if "Default" in spec}
+    values |= settings["parameters"] | (settings.get("region_parameters") or {}).get(region, {})
+    return {name: str(value) for name, value in values.items()}
+
+
+def _misfits(specs: dict[str, dict[str, Any]], values: dict[str, str]) -> list[str]:
+    """Why CloudFormation would refuse the values; a reference to an output fits any pattern."""
+    found = [f"{name} is missing" for name in specs if name not in values] + [f"{name} is not declared" for name in values if name not in specs]
+    for name, value in values.items():
+        spec = specs.get(name, {})
+        if REFERENCE.fullmatch(value):
+            continue
+        if "AllowedValues" in spec and value not in [str(allowed) for allowed in spec["AllowedValues"]]:
+            found.append(f"{name} may not be {value}")
+        if "AllowedPattern" in spec and not re.fullmatch(spec["AllowedPattern"], value):
+            found.append(f"{name} does not match: {value}")
+        if spec.get("Type") == "Number" and not spec.get("MinValue", -math.inf) <= float(value) <= spec.get("MaxValue", math.inf):
+            found.append(f"{name} is out of range: {value}")
+        if spec.get("Type") == "AWS::EC2::Image::Id" and not re.fullmatch(r"ami-[0-9a-f]{8,17}", value):
+            found.append(f"{name} is not an image: {value}")
+    return found
+
+
+def _holds(function: Any, values: dict[str, str]) -> Any:
+    """A rule's function applied to the values."""
+    if not isinstance(function, dict):
+        return str(function)
+    ((name, argument),) = function.items()
+    if name == "Ref":
+        return values[argument]
+    arguments = [_holds(item, values) for item in argument]
+    return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda these: not these[0], "Fn::Equals": lambda these: these[0] == these[1]}[name](arguments)
+
+
+def _refusals(template: dict[str, Any], values: dict[str, str]) -> list[str]:
+    """The AssertDescription of each rule that the values break."""
+    rules = [rule for rule in template.get("Rules", {}).values() if "RuleCondition" not in rule or _holds(rule["RuleCondition"], values)]
+    return [item["AssertDescription"] for rule in rules for item in rule["Assertions"] if not _holds(item["Assert"], values)]
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["aws", "local"])
+@pytest.mark.parametrize("name", FILES)
+def test_values_fit_the_template(name: str, local: bool) -> None:
+    settings = _settings(name, local)
+    assert set(settings) == {"template", "account", "regions", "needs", "parameters", "region_parameters", "tags"}
+    assert re.fullmatch(r"\d{12}", settings["account"])
+    for region in settings["regions"]:
+        assert _misfits(_template(settings["template"])["Parameters"], _values(settings, region)) == []
+
+
+def test_misfits_are_found() -> None:
+    specs = _template("environment")["Parameters"]
+    values = _values(_settings("gamma", local=True), "us-east-1")
+    wrong = {"Egress": "none", "VpcCidr": "10.0.0.0/8", "FleetSize": "1", "AmiId": "latest", "Misspelt": "x", "EnvironmentName": ""}
+    found = _misfits(specs, values | wrong)
+    assert len(found) == len(wrong), found
+    del values["AmiId"]
+    assert _misfits(specs, values) == ["AmiId is missing"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_parameter_is_written_down(name: str) -> None:
+    """The file is what a reader looks at: nothing hangs on a template's default unseen."""
+    settings = _settings(name, local=False)
+    given = set(settings["parameters"]).union(*(settings["region_parameters"] or {"": {}}).values())
+    assert given == set(_template(settings["template"])["Parameters"])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_references_name_outputs(name: str) -> None:
+    for value in _settings(name, local=False)["parameters"].values():
+        for stack, output in REFERENCE.findall(str(value)):
+            named = _settings(stack, local=False)["template"] if stack in FILES else stack
+            assert output in _template(named)["Outputs"], f"{value} in parameters/{name}.yaml"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_local_overlay_changes_sizes_and_waits_alone(name: str) -> None:
+    overlay = read_yaml((FOLDER / "local" / f"{name}.yaml").read_text())
+    assert set(overlay) <= {"account", "parameters", "region_parameters"}
+    assert overlay["account"] == "000000000000"
+    changed = set(overlay.get("parameters", {})).union(*overlay.get("region_parameters", {"": {}}).values())
+    assert changed <= LOCAL
+
+
+def test_every_overlay_has_its_file() -> None:
+    assert sorted(path.stem for path in (FOLDER / "local").glob("*.yaml")) == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_placeholders_are_refused_and_local_values_are_not(name: str) -> None:
+    template = _template(_settings(name, False)["template"])
+    refused = _refusals(template, _values(_settings(name, local=False), "us-east-1"))
+    assert len(refused) == 1, refused
+    assert "still" in refused[0]
+    assert _refusals(template, _values(_settings(name, local=True), "us-east-1")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        ("gamma", {"ExistingVpcId": "vpc-01234567"}, "all together"),
+        ("gamma", {"ExistingHostSubnetIds": "subnet-01234567,subnet-12345678"}, "all together"),
+        ("prod", {"FleetSize": "2"}, "FleetSize must be 3"),
+        ("prod", {"EvaluationPeriods": "2", "DatapointsToAlarm": "3"}, "DatapointsToAlarm"),
+        ("prod", {"EvaluationPeriods": "4", "DatapointsToAlarm": "5"}, "DatapointsToAlarm"),
+        ("prod", {"AmiId": "ami-00000000000000000"}, "AmiId"),
+        ("pipeline", {"RepositoryId": "your-org/your-repo"}, "RepositoryId"),
+        ("pipeline", {"GammaApplicationName": "${prod.ApplicationName}"}, "gamma would be prod"),
+        ("pipeline", {"ProdFleetDeploymentGroupName": "${prod.OneBoxDeploymentGroupName}"}, "same deployment group"),
+    ],
+)
+def test_rules_refuse_what_does_not_fit_together(name: str, values: dict[str, str], reason: str) -> None:
+    settings = _settings(name, local=True)
+    refused = _refusals(_template(settings["template"]), _values(settings, "us-east-1") | values)
+    assert len(refused) == 1, refused
+    assert reason in refused[0]
+
+
+def test_rules_allow_every_m_of_n() -> None:
+    template, values = _template("environment"), _values(_settings("prod", local=True), "us-east-1")
+    for periods in range(1, 6):
+        for points in range(1, 6):
+            refused = _refusals(template, values | {"EvaluationPeriods": str(periods), "DatapointsToAlarm": str(points)})
+            assert bool(refused) == (points > periods), (points, periods)
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["aws", "local"])
+@pytest.mark.parametrize("name", [name for name in FILES if name != "pipeline"])
+def test_fleets_can_be_deployed_to_and_replaced(name: str, local: bool) -> None:
+    """A host can be out of service at the minimum, and replacing hosts may add one first."""
+    values = _values(_settings(name, local), "us-east-1")
+    size, minimum = int(values["FleetSize"]), int(values["MinimumHealthyPercent"])
+    assert math.ceil(size * minimum / 100) < size
+    assert int(values["FleetMaxSize"]) > max(size, int(values["OneBoxSize"]))
+
+
+def test_environments_differ_where_they_must() -> None:
+    gamma, prod = (_settings(name, local=False) for name in ("gamma", "prod"))
+    assert gamma["parameters"]["VpcCidr"] != prod["parameters"]["VpcCidr"]
+    alarms = [name for name in gamma["parameters"] if re.search("Threshold|Latency|Floor|Periods|Datapoints", name)]
+    assert len(alarms) > 5
+    assert {name: gamma["parameters"][name] for name in alarms} == {name: prod["parameters"][name] for name in alarms}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: str(path.relative_to(FOLDER)))
+def test_no_key_is_written_twice(path: Path) -> None:
+    """YAML takes the last one in silence."""
+    keys: list[tuple[int, str]] = []
+    for line in path.read_text().splitlines():
+        match = re.match(r"( *)([\w-]+):", line)
+        if match:
+            depth = len(match.group(1))
+            keys = [key for key in keys if key[0] <= depth]
+            assert (depth, match.group(2)) not in keys, line
+            keys.append((depth, match.group(2)))
