@@ -1,0 +1,1 @@
+"""The commands of Handsoff: `python -m scripts.<name> --help`."""

@@ -1,0 +1,1 @@
+"""What the commands share: small modules, decisions apart from calls."""

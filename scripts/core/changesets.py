@@ -1,0 +1,205 @@
+"""Change sets: make one over the whole tree of stacks, wait for it, read it, throw it away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping
+
+from botocore.exceptions import ClientError
+
+from scripts.core import changes, stacks
+from scripts.core.changes import Change
+from scripts.core.clock import Clock
+from scripts.core.errors import CommandError, error_code
+
+# What DescribeChangeSet says when there is nothing to do; the second is for templates with a transform.
+_EMPTY = ("The submitted information didn't contain changes", "No updates are to be performed")
+# A preview of nested stacks cannot know values that do not exist yet, and stumbles over them (they stand as {{IntrinsicFunction:…}}).
+_PREVIEW_LIMITS = ("IntrinsicFunction", "Fn::Select", "Fn::ImportValue")
+# The same, for a stack that is being created: there a child's constraint meets the stand-in instead of the value.
+_PREVIEW_LIMITS_OF_CREATE = (*_PREVIEW_LIMITS, "failed to satisfy constraint", "must match pattern", "must be one of")
+_REFUSALS = frozenset({"ValidationError", "InsufficientCapabilitiesException", "InsufficientCapabilities", "LimitExceededException", "LimitExceeded"})
+_LONGEST_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to deploy as one root stack. Template by URL (nested) or by body (flat)."""
+
+    stack_name: str
+    region: str
+    template_text: str
+    template_url: str | None
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    nested: bool
+    # None leaves rollback triggers out (a create); an empty tuple removes those the stack has.
+    triggers: tuple[str, ...] | None = None
+    monitor_minutes: int = 0
+    no_shortcut: bool = False
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """A change set that can be executed."""
+
+    id: str
+    name: str
+    stack_id: str
+    kind: str
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def is_unchanged(stack: stacks.Stack, deployed_text: str | None, request: Request) -> bool:
+    """True when the stack already is what is asked for: same template (content-addressed, so the same tree), values and tags."""
+    return (
+        not request.no_shortcut
+        and stack.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+        and deployed_text is not None
+        and deployed_text.strip() == request.template_text.strip()
+        and dict(stack.parameters) == dict(request.parameters)
+        and dict(stack.tags) == dict(request.tags)
+    )
+
+
+def is_empty(status: str, reason: str) -> bool:
+    """True when a FAILED change set failed because there is nothing to change."""
+    return status == "FAILED" and any(text in reason for text in _EMPTY)
+
+
+def create(cloudformation: Any, request: Request, create_stack: bool, clock: Clock, poll_seconds: float) -> ChangeSet | None:
+    """A change set ready to execute; None when nothing changes. CommandError says why CloudFormation refused."""
+    try:
+        return _create(cloudformation, request, create_stack, request.nested, clock, poll_seconds)
+    except _PreviewLimit as limit:
+        made = _create(cloudformation, request, create_stack, False, clock, poll_seconds)
+        note = f"CloudFormation cannot preview the nested stacks of this change ({limit}): only the root's own changes are shown"
+        return made and ChangeSet(made.id, made.name, made.stack_id, made.kind, made.changes, (note,))
+
+
+class _PreviewLimit(Exception):
+    """The nested preview failed for want of values that exist only once the stacks do."""
+
+
+def _create(cloudformation: Any, request: Request, create_stack: bool, nested: bool, clock: Clock, poll_seconds: float) -> ChangeSet | None:
+    kind = "CREATE" if create_stack else "UPDATE"
+    name = f"handsoff-{clock.now():%Y%m%dT%H%M%S-%f}"
+    try:
+        made = cloudformation.create_change_set(**_call(request, kind, name, nested))
+    except ClientError as error:
+        if error_code(error) not in _REFUSALS:
+            raise
+        reason = error.response["Error"].get("Message", "")
+        raise CommandError(
+            f"{request.stack_name}: CloudFormation refused the change set", reason, "correct the template or the value it names; make validate checks both"
+        ) from error
+    identifier, stack_id = made["Id"], made["StackId"]
+    final = _wait(cloudformation, identifier, request, clock, poll_seconds)
+    if final["Status"] == "CREATE_COMPLETE":
+        return ChangeSet(identifier, name, stack_id, kind, _read(cloudformation, final), ())
+    reason = final.get("StatusReason", "")
+    below = nested_reasons(cloudformation, final)
+    reasons = [text for text in below if not is_empty("FAILED", text)] or [reason or final["Status"]]
+    nothing_to_do = is_empty(final["Status"], reason)
+    limits = _PREVIEW_LIMITS_OF_CREATE if create_stack else _PREVIEW_LIMITS
+    limited = nested and not nothing_to_do and any(limit in text for text in reasons for limit in limits)
+    # The empty stack of a create stays for the second try: it takes another change set, but not while it is being deleted.
+    discard(cloudformation, identifier, stack_id, create_stack and not limited)
+    if limited:
+        raise _PreviewLimit(reasons[-1])
+    if nothing_to_do:
+        return None
+    # The innermost says most: the root's reason is only that a nested change set failed.
+    raise CommandError(f"{request.stack_name}: the change set failed", reasons[-1], "correct what it names, then deploy again; nothing was changed")
+
+
+def _call(request: Request, kind: str, name: str, nested: bool) -> dict[str, Any]:
+    call: dict[str, Any] = {
+        "StackName": request.stack_name,
+        "ChangeSetName": name,
+        "ChangeSetType": kind,
+        "Description": "made by make deploy",
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in request.parameters.items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
+        # Roles in these templates have no names of their own: CAPABILITY_NAMED_IAM is left out, so that a named one is refused.
+        "Capabilities": ["CAPABILITY_IAM"],
+        "IncludeNestedStacks": nested,
+    }
+    if request.template_url:
+        call["TemplateURL"] = request.template_url
+    else:
+        call["TemplateBody"] = request.template_text
+    if request.triggers is not None:
+        call["RollbackConfiguration"] = {
+            "RollbackTriggers": [{"Arn": arn, "Type": "AWS::CloudWatch::CompositeAlarm"} for arn in request.triggers],
+            "MonitoringTimeInMinutes": request.monitor_minutes if request.triggers else 0,
+        }
+    return call
+
+
+def _wait(cloudformation: Any, identifier: str, request: Request, clock: Clock, poll_seconds: float) -> dict[str, Any]:
+    end = clock.seconds() + _LONGEST_SECONDS
+    while True:
+        described = _describe(cloudformation, identifier)
+        if described["Status"] in {"CREATE_COMPLETE", "FAILED"}:
+            return described
+        if clock.seconds() > end:
+            raise CommandError(f"{request.stack_name}: the change set is not ready after {_LONGEST_SECONDS:.0f} s", described["Status"], "run the same command again")
+        clock.sleep(poll_seconds)
+
+
+def _describe(cloudformation: Any, identifier: str) -> dict[str, Any]:
+    """DescribeChangeSet, all pages in one."""
+    whole: dict[str, Any] = cloudformation.describe_change_set(ChangeSetName=identifier)
+    token = whole.get("NextToken")
+    while token:
+        page = cloudformation.describe_change_set(ChangeSetName=identifier, NextToken=token)
+        whole["Changes"] = [*whole.get("Changes", []), *page.get("Changes", [])]
+        token = page.get("NextToken")
+    return whole
+
+
+def _read(cloudformation: Any, described: Mapping[str, Any]) -> tuple[Change, ...]:
+    found = []
+    for item in described.get("Changes", ()):
+        change = item.get("ResourceChange")
+        if not change:
+            continue
+        below = None
+        if change.get("ChangeSetId"):
+            nested = _describe(cloudformation, change["ChangeSetId"])
+            below = _read(cloudformation, nested)
+        found.append(changes.from_description(change, below))
+    return tuple(found)
+
+
+def nested_reasons(cloudformation: Any, described: Mapping[str, Any]) -> list[str]:
+    """Why nested change sets failed, outermost first: the root says only that one of them did."""
+    reasons = []
+    for item in described.get("Changes", ()):
+        identifier = (item.get("ResourceChange") or {}).get("ChangeSetId")
+        if not identifier:
+            continue
+        nested = _describe(cloudformation, identifier)
+        if nested["Status"] == "FAILED":
+            below = nested_reasons(cloudformation, nested)
+            reasons += [f"{item['ResourceChange'].get('LogicalResourceId', '')}: {nested.get('StatusReason', '')}", *below]
+    return reasons
+
+
+def discard(cloudformation: Any, identifier: str, stack_id: str, created_stack: bool) -> None:
+    """Deletes a change set (and with it those of nested stacks), and the empty stack that was made to hold it."""
+    try:
+        cloudformation.delete_change_set(ChangeSetName=identifier)
+    except ClientError as error:
+        if error_code(error) not in {"ChangeSetNotFound", "ChangeSetNotFoundException", "InvalidChangeSetStatus", "ValidationError"}:
+            raise
+    if created_stack:
+        stack = stacks.find(cloudformation, stack_id)
+        if stack and stack.status == "REVIEW_IN_PROGRESS":
+            cloudformation.delete_stack(StackName=stack_id)
+
+
+def execute(cloudformation: Any, change_set: ChangeSet) -> None:
+    cloudformation.execute_change_set(ChangeSetName=change_set.id)

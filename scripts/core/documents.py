@@ -1,0 +1,82 @@
+"""YAML as this project reads it: no duplicate keys, errors that name the line, CloudFormation's short tags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.core.errors import WrongUse
+
+
+class _UniqueKeys:
+    """Refuses a mapping that says the same key twice (YAML would keep the last in silence)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is there twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)  # type: ignore[misc]
+
+
+class TextLoader(_UniqueKeys, yaml.BaseLoader):
+    """Every scalar stays the text that was written: an account id keeps its zeros, `true` stays "true"."""
+
+
+class TemplateLoader(_UniqueKeys, yaml.SafeLoader):
+    """A CloudFormation template: `!Ref X` becomes {"Ref": "X"}, `!Sub …` {"Fn::Sub": …} and so on."""
+
+
+# A template's dates are text (AWSTemplateFormatVersion: 2010-09-09).
+TemplateLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _construct_short_form(loader: TemplateLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    return {name: value}
+
+
+TemplateLoader.add_multi_constructor("!", _construct_short_form)
+
+
+def parse(text: str, where: str, loader: type = TextLoader) -> Any:
+    """The document in `text`. WrongUse names `where`, the line and the reason."""
+    try:
+        return yaml.load(text, Loader=loader)  # noqa: S506 (both loaders construct plain data only)
+    except yaml.YAMLError as error:
+        raise WrongUse(f"{where}{_line(error)} is not valid YAML", _reason(error), "correct that line") from error
+
+
+def read(path: Path, loader: type = TextLoader, root: Path | None = None) -> Any:
+    """The document in a file; a missing file is WrongUse."""
+    shown = str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
+    try:
+        return parse(path.read_text(encoding="utf-8"), shown, loader)
+    except FileNotFoundError:
+        raise WrongUse(f"{shown} does not exist", "", "restore it, or correct the name that points to it") from None
+    except UnicodeDecodeError as error:
+        raise WrongUse(f"{shown} is not UTF-8 text", str(error)) from None
+
+
+def _line(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f" (line {mark.line + 1})" if mark else ""
+
+
+def _reason(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or error)

@@ -1,0 +1,36 @@
+"""The values that ship in `parameters/` and that everybody must replace; the local AWS takes them as they are."""
+
+from __future__ import annotations
+
+from scripts.core.errors import Problem
+from scripts.core.settings import Environment
+
+ACCOUNT = "111122223333"
+IMAGE = "ami-00000000000000000"
+REPOSITORY = "your-org/your-repo"
+_NEWEST_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+
+
+def problems(environment: Environment) -> list[Problem]:
+    """Each placeholder that is still there, with where to get the right value."""
+    found = []
+    if environment.account == ACCOUNT:
+        found.append(
+            Problem(f"{environment.file}: account", f"{ACCOUNT} is a placeholder", "put your account: aws sts get-caller-identity --query Account --output text")
+        )
+    for region in environment.regions:
+        for key, value in environment.parameters_in(region).items():
+            if value == IMAGE:
+                found.append(
+                    Problem(
+                        f"{environment.file}: {key} in {region}",
+                        f"{IMAGE} is a placeholder",
+                        f"put an exact image id: aws ssm get-parameter --region {region} --name {_NEWEST_IMAGE} --query Parameter.Value --output text",
+                    )
+                )
+    for key, value in environment.parameters.items():
+        if value == REPOSITORY:
+            found.append(
+                Problem(f"{environment.file}: {key}", f"{REPOSITORY} is a placeholder", "put owner/name of the repository to release: git remote get-url origin")
+            )
+    return found

@@ -1,0 +1,142 @@
+"""Clients, and where they point: an AWS account, or the local AWS and nothing else."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any, Mapping, Protocol
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from scripts.core.errors import CommandError, WrongUse
+
+_STANDARD = {"retries": {"mode": "standard", "max_attempts": 6}, "connect_timeout": 10, "read_timeout": 60}
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+# AWS::URLSuffix of each partition.
+_DNS_SUFFIXES = {"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn"}
+
+
+class Aws(Protocol):
+    """Gives boto3 clients. `local` is true when everything goes to the local AWS."""
+
+    local: bool
+    endpoint: str | None
+
+    def client(self, service: str, region: str) -> Any: ...
+
+    def dns_suffix(self, region: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom the commands act on."""
+
+    account: str
+    alias: str | None
+    caller: str
+    regions: tuple[str, ...]
+    line: str
+
+
+class AwsSession:
+    """The real thing: one client per service and Region, made once, safe from several threads."""
+
+    def __init__(self, core: botocore.session.Session, local: bool, endpoint: str | None, config: Config) -> None:
+        self.local, self.endpoint = local, endpoint
+        self._session, self._config = boto3.Session(botocore_session=core), config
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def client(self, service: str, region: str) -> Any:
+        with self._lock:
+            if (service, region) not in self._clients:
+                # Only the local AWS is named to each client: otherwise botocore's own order of environment and profile holds.
+                endpoint = self.endpoint if self.local else None
+                self._clients[service, region] = self._session.client(service, region_name=region, endpoint_url=endpoint, config=self._config)
+            return self._clients[service, region]
+
+    def dns_suffix(self, region: str) -> str:
+        partition = self._session.get_partition_for_region(region)
+        if partition not in _DNS_SUFFIXES:
+            raise CommandError(f"the partition {partition} of {region} is not known here", "its DNS suffix is needed for template URLs", "add it to scripts/core/session.py")
+        return _DNS_SUFFIXES[partition]
+
+
+def is_loopback(url: str) -> bool:
+    """True when the URL's host is this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def open_session(local: bool, environ: Mapping[str, str]) -> AwsSession:
+    """The session to use. With `local` the user's profiles, configuration files and proxies are not read, so that nothing can leave."""
+    endpoint = environ.get("AWS_ENDPOINT_URL") or None
+    if not local:
+        return AwsSession(botocore.session.Session(), False, endpoint, Config(**_STANDARD))
+    _require_loopback(environ)
+    missing = [name for name in _KEYS if not environ.get(name)]
+    if missing:
+        raise WrongUse("the local AWS needs its own keys", f"{' and '.join(missing)} not set", "run it by make … LOCAL=1, or: eval \"$(make local-env)\"")
+    core = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    core.set_credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN"))
+    # Path style: bucket names do not resolve under a loopback address. No proxies: a proxy would carry the call elsewhere.
+    return AwsSession(core, True, endpoint, Config(**_STANDARD, s3={"addressing_style": "path"}, proxies={}))
+
+
+def _require_loopback(environ: Mapping[str, str]) -> None:
+    endpoint = environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        raise WrongUse("--local without a local AWS", "AWS_ENDPOINT_URL is not set", "run it by make … LOCAL=1, or: eval \"$(make local-env)\"")
+    for name, value in environ.items():
+        if name.startswith("AWS_ENDPOINT_URL") and value and not is_loopback(value):
+            raise WrongUse("--local, but calls would leave this machine", f"{name}={value} is not a loopback address", f"unset {name}; make local-env prints the right one")
+
+
+def identify(aws: Aws, regions: tuple[str, ...]) -> Target:
+    """Asks who is calling (sts:GetCallerIdentity; iam:ListAccountAliases if allowed) and writes the line that names it."""
+    identity = aws.client("sts", regions[0]).get_caller_identity()
+    account, caller, where = str(identity["Account"]), str(identity["Arn"]), ", ".join(regions)
+    if aws.local:
+        return Target(account, None, caller, regions, f"Target: local AWS at {aws.endpoint} · account {account} · {where} · caller {caller}")
+    alias = _alias(aws, regions[0])
+    shown = f"Target: account {account}" + (f" ({alias})" if alias else "") + f" · {where} · caller {caller}"
+    if aws.endpoint:
+        kind = "an endpoint on this machine, not AWS" if is_loopback(aws.endpoint) else "not AWS's own endpoints"
+        shown += f"\n        through AWS_ENDPOINT_URL={aws.endpoint}: {kind}; parameters are those for AWS (LOCAL=1 takes the local ones)"
+    return Target(account, alias, caller, regions, shown)
+
+
+def _alias(aws: Aws, region: str) -> str | None:
+    try:
+        aliases = aws.client("iam", region).list_account_aliases()["AccountAliases"]
+    except ClientError:
+        return None  # A nicety: a caller that may not read it can still deploy.
+    return aliases[0] if aliases else None
+
+
+def require_account(target: Target, expected: str, file: str) -> None:
+    """Refuses any account but the one that the parameters file names, whatever --yes says."""
+    if target.account != expected:
+        raise WrongUse(
+            f"the caller's account is {target.account}, not {expected}",
+            f"{file} says account: {expected}",
+            "change AWS_PROFILE (or the keys) to that account, or the file if the environment has moved",
+        )
+

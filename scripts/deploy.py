@@ -1,0 +1,154 @@
+"""Deploy an environment: what it needs first, then its root stack, in all its Regions at once.
+
+Makes a change set over the whole tree of stacks, shows it, asks, executes it and watches it. Running it again is always safe: it
+finds the stacks in whatever state they are, waits for an operation that is under way, and does what is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from typing import Sequence
+
+from scripts.core import connection, packaging, parallel, placeholders, prerequisites, recover, rollout, roots, session, stacks, world
+from scripts.core.changesets import Request
+from scripts.core.errors import BadInput, CommandError
+from scripts.core.progress import Board
+from scripts.core.recover import Driver
+from scripts.core.roots import Roots
+from scripts.core.session import Aws, Target
+from scripts.core.stacks import Stack
+from scripts.core.world import World
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """One run of the command."""
+
+    options: argparse.Namespace
+    world: World
+    roots: Roots
+    aws: Aws
+    target: Target
+    board: Board
+
+    def driver(self, region: str) -> Driver:
+        return Driver(
+            cloudformation=self.aws.client("cloudformation", region),
+            region=region,
+            board=self.board,
+            clock=self.world.clock,
+            poll_seconds=self.options.poll,
+            verbose=self.options.verbose,
+            confirm=lambda question: self.world.console.confirm(question, self.options.yes),
+        )
+
+
+def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
+    arguments = world.parser("deploy", __doc__)
+    arguments.add_argument("--ignore-alarms", action="store_true", help="break glass: deploy although alarms fire, and let none take the update back")
+    arguments.add_argument("--no-wait", action="store_true", help="do not wait for a person to complete the pipeline's connection")
+    arguments.add_argument("--wait-minutes", type=float, default=30.0, help="how long to wait for the connection (default 30)")
+    arguments.add_argument("--poll", type=float, default=2.0, metavar="SECONDS", help="how often to ask CloudFormation (default 2)")
+    return world.run(arguments, argv, given, _deploy)
+
+
+def _deploy(options: argparse.Namespace, here: World) -> int:
+    loaded = roots.load(here.root, options.env, options.local)
+    aws = here.open_aws(options.local, here.environ)
+    environment = loaded.environment
+    target = session.identify(aws, environment.regions)
+    here.console.line(target.line)
+    # Before the account: it is one of the placeholders, and "the caller's account is not 111122223333" would not help.
+    found = [] if options.local else placeholders.problems(environment)
+    if found:
+        raise BadInput(f"{environment.file} still has placeholders", found)
+    session.require_account(target, environment.account, environment.file)
+    run = Deploy(options, here, loaded, aws, target, Board(here.console))
+    _warn_of_ignored_alarms(run)
+    _lock(run)
+    _deploy_needed(run)
+    deployed = _deploy_root(run)
+    _finish(run, deployed)
+    return 0
+
+
+def _warn_of_ignored_alarms(run: Deploy) -> None:
+    if run.options.ignore_alarms:
+        run.world.console.line(f"WARNING: alarms are ignored, by {run.target.caller}: nothing takes this update back but a failure of its own")
+
+
+def _lock(run: Deploy) -> None:
+    """Before anything changes: no deployment in progress, in any Region."""
+    environment = run.roots.environment
+
+    def check(region: str) -> None:
+        stack = stacks.find(run.aws.client("cloudformation", region), environment.stack_name)
+        if stack and prerequisites.deployment_groups(stack):
+            prerequisites.require_no_deployment(run.aws.client("codedeploy", region), stack, region)
+
+    parallel.all_or_raise({region: (lambda region=region: check(region)) for region in environment.regions}, run.world.clock)  # type: ignore[misc]
+
+
+def _deploy_needed(run: Deploy) -> None:
+    for need in run.roots.environment.needs:
+        work = {region: (run.driver(region), roots.needed_request(run.roots, need, region)) for region in run.roots.environment.regions}
+        rollout.deploy(work, run.world.console, run.world.clock, run.options.yes, run.options.verbose)
+
+
+def _deploy_root(run: Deploy) -> dict[str, Stack]:
+    jobs = {region: (lambda region=region: _request(run, region)) for region in run.roots.environment.regions}  # type: ignore[misc]
+    requests = parallel.all_or_raise(jobs, run.world.clock)
+    _check_prerequisites(run, requests)
+    work = {region: (run.driver(region), request) for region, request in requests.items()}
+    return rollout.deploy(work, run.world.console, run.world.clock, run.options.yes, run.options.verbose, lambda request, stack: _guard(run, request, stack))
+
+
+def _request(run: Deploy, region: str) -> Request:
+    """The root's request, its templates packaged and uploaded."""
+    environment = run.roots.environment
+    values = roots.resolve_values(run.roots, run.world.root, run.options.local, region, run.aws)
+    package = packaging.plan(run.world.root / "templates", environment.template, roots.store(run.roots, region, run.aws))
+    packaging.write(package, run.world.root / "build" / "packaged" / environment.name / region)
+    packaging.upload(package, run.aws.client("s3", region), run.target.account)
+    return roots.root_request(run.roots, region, package, values)
+
+
+def _check_prerequisites(run: Deploy, requests: dict[str, Request]) -> None:
+    problems = []
+    for region, request in requests.items():
+        arn = request.parameters.get("ConnectionArn")
+        if arn:
+            connection.status(run.aws.client("codeconnections", region), arn)
+        stack = stacks.find(run.aws.client("cloudformation", region), request.stack_name)
+        # What a deployed stack uses is counted by the quota already; a change of its network is CloudFormation's to judge.
+        if stack is None or stacks.next_step(stack.status) is stacks.Step.REMOVE_REVIEW:
+            short, notes = prerequisites.check_quotas(run.aws, region, prerequisites.network_needs(request.parameters))
+            problems += short
+            for note in notes:
+                run.world.console.line(f"note: {note}")
+    if problems:
+        raise CommandError("\n".join([f"{run.roots.environment.stack_name} would not fit into the account", *map(str, problems)]))
+
+
+def _guard(run: Deploy, request: Request, stack: Stack | None) -> Request:
+    """Rollback triggers on the composites that the deployed stack has: from the second deploy on, never on a create."""
+    if stack is None:
+        return request
+    if run.options.ignore_alarms:
+        return replace(request, triggers=())
+    return replace(request, triggers=prerequisites.composite_triggers(run.aws.client("cloudwatch", request.region), stack, request.region))
+
+
+def _finish(run: Deploy, deployed: dict[str, Stack]) -> None:
+    console = run.world.console
+    for region, stack in deployed.items():
+        for key in ("EndpointUrl", "PipelineConsoleUrl"):
+            if stack.outputs.get(key):
+                console.line(f"{key} ({region}): {stack.outputs[key]}")
+        wait = 0.0 if run.options.no_wait else run.options.wait_minutes * 60
+        connection.complete(run.aws, region, stack, console, run.world.clock, wait)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,62 @@
+"""Package the templates: nested ones go to the release store's bucket, and each root gets an S3 URL and a quick-create link.
+
+Keys carry the content's hash: the same input gives the same keys, and only what is missing is uploaded. The packaged copies are in
+build/packaged/<environment>/<region>/. Without --env: every environment of parameters/.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Sequence
+
+from scripts.core import packaging, roots, session, settings, world
+from scripts.core.errors import CommandError
+from scripts.core.session import Aws
+from scripts.core.world import World
+
+
+def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
+    arguments = world.parser("package", __doc__, environment="optional")
+    arguments.add_argument("--bucket", help="upload to this bucket of yours instead of the release store's (one Region only)")
+    return world.run(arguments, argv, given, _package)
+
+
+def _package(options: argparse.Namespace, here: World) -> int:
+    names = [options.env] if options.env else list(settings.names(here.root))
+    loaded = [roots.load(here.root, name, options.local) for name in names]
+    if not loaded:
+        raise CommandError("there is nothing to package", "parameters/ has no files")
+    aws = here.open_aws(options.local, here.environ)
+    regions = tuple(dict.fromkeys(region for one in loaded for region in one.environment.regions))
+    target = session.identify(aws, regions)
+    here.console.line(target.line)
+    for one in loaded:
+        session.require_account(target, one.environment.account, one.environment.file)
+        for region in one.environment.regions:
+            _package_one(one, region, options, here, aws, target.account)
+    return 0
+
+
+def _package_one(one: roots.Roots, region: str, options: argparse.Namespace, here: World, aws: Aws, account: str) -> None:
+    environment = one.environment
+    store = packaging.Store(options.bucket, region, aws.dns_suffix(region)) if options.bucket else roots.store(one, region, aws)
+    folder = here.root / "build" / "packaged" / environment.name / region
+    named = {**{need: environment.needed_stack_name(need) for need in environment.needs}, environment.template: environment.stack_name}
+    for template, stack_name in named.items():
+        package = packaging.plan(here.root / "templates", template, store)
+        packaging.write(package, folder)
+        uploaded = packaging.upload(package, aws.client("s3", region), account)
+        values = {"ServiceName": environment.service} if template in environment.needs else _literal(environment.parameters_in(region))
+        here.console.line(f"{stack_name} ({region}): {len(package.files)} templates, {len(uploaded)} uploaded")
+        here.console.line(f"  template: {package.root_url}")
+        here.console.line(f"  console:  {packaging.quick_create_link(package.root_url, region, stack_name, values)}")
+    here.console.line(f"  copies:   {folder.relative_to(here.root)}/")
+
+
+def _literal(values: dict[str, str]) -> dict[str, str]:
+    """The values that need no other stack's output: the person fills in the others."""
+    return {key: value for key, value in values.items() if "${" not in value}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
