@@ -7,10 +7,11 @@ finds the stacks in whatever state they are, waits for an operation that is unde
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Sequence
+from functools import partial
 
-from scripts.core import connection, packaging, parallel, placeholders, prerequisites, recover, rollout, roots, session, stacks, world
+from scripts.core import connection, packaging, parallel, placeholders, prerequisites, rollout, roots, session, stacks, world
 from scripts.core.changesets import Request
 from scripts.core.errors import BadInput, CommandError
 from scripts.core.progress import Board
@@ -46,7 +47,9 @@ class Deploy:
 
 def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
     arguments = world.parser("deploy", __doc__)
-    arguments.add_argument("--ignore-alarms", action="store_true", help="break glass: deploy although alarms fire, and let none take the update back")
+    arguments.add_argument(
+        "--ignore-alarms", action="store_true", help="break glass: deploy although alarms fire, and let none take the update back"
+    )
     arguments.add_argument("--no-wait", action="store_true", help="do not wait for a person to complete the pipeline's connection")
     arguments.add_argument("--wait-minutes", type=float, default=30.0, help="how long to wait for the connection (default 30)")
     arguments.add_argument("--poll", type=float, default=2.0, metavar="SECONDS", help="how often to ask CloudFormation (default 2)")
@@ -75,7 +78,9 @@ def _deploy(options: argparse.Namespace, here: World) -> int:
 
 def _warn_of_ignored_alarms(run: Deploy) -> None:
     if run.options.ignore_alarms:
-        run.world.console.line(f"WARNING: alarms are ignored, by {run.target.caller}: nothing takes this update back but a failure of its own")
+        run.world.console.line(
+            f"WARNING: alarms are ignored, by {run.target.caller}: nothing takes this update back but a failure of its own"
+        )
 
 
 def _lock(run: Deploy) -> None:
@@ -87,7 +92,7 @@ def _lock(run: Deploy) -> None:
         if stack and prerequisites.deployment_groups(stack):
             prerequisites.require_no_deployment(run.aws.client("codedeploy", region), stack, region)
 
-    parallel.all_or_raise({region: (lambda region=region: check(region)) for region in environment.regions}, run.world.clock)  # type: ignore[misc]
+    parallel.all_or_raise({region: partial(check, region) for region in environment.regions}, run.world.clock)
 
 
 def _deploy_needed(run: Deploy) -> None:
@@ -97,11 +102,13 @@ def _deploy_needed(run: Deploy) -> None:
 
 
 def _deploy_root(run: Deploy) -> dict[str, Stack]:
-    jobs = {region: (lambda region=region: _request(run, region)) for region in run.roots.environment.regions}  # type: ignore[misc]
+    jobs = {region: partial(_request, run, region) for region in run.roots.environment.regions}
     requests = parallel.all_or_raise(jobs, run.world.clock)
     _check_prerequisites(run, requests)
     work = {region: (run.driver(region), request) for region, request in requests.items()}
-    return rollout.deploy(work, run.world.console, run.world.clock, run.options.yes, run.options.verbose, lambda request, stack: _guard(run, request, stack))
+    return rollout.deploy(
+        work, run.world.console, run.world.clock, run.options.yes, run.options.verbose, lambda request, stack: _guard(run, request, stack)
+    )
 
 
 def _request(run: Deploy, region: str) -> Request:

@@ -7,8 +7,9 @@ resources are still there: the new ones have names of their own.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from functools import partial
 
 from scripts.core import parallel, prerequisites, recover, removal, session, stacks, watch, world
 from scripts.core.console import table
@@ -83,7 +84,7 @@ def _find(aws: Aws, step: Sequence[Item], here: World) -> list[Found]:
             prerequisites.require_no_deployment(aws.client("codedeploy", item.region), stack, item.region)
         return Found(item, stack, tuple(removal.kept(cloudformation, stack)), removal.resource_total(cloudformation, stack))
 
-    jobs: dict[str, Callable[[], Found | None]] = {f"{item.region} {item.stack_name}": (lambda item=item: look(item)) for item in step}  # type: ignore[misc]
+    jobs: dict[str, Callable[[], Found | None]] = {f"{item.region} {item.stack_name}": partial(look, item) for item in step}
     return [one for one in parallel.all_or_raise(jobs, here.clock).values() if one]
 
 
@@ -91,7 +92,11 @@ def _refuse_if_used(name: str, environments: dict[str, Environment], aws: Aws) -
     """What environments share goes last."""
     if name in environments or name == removal.ALL:
         return
-    used = [item for item in removal.users_of(name, environments.values()) if stacks.find(aws.client("cloudformation", item.region), item.stack_name)]
+    used = [
+        item
+        for item in removal.users_of(name, environments.values())
+        if stacks.find(aws.client("cloudformation", item.region), item.stack_name)
+    ]
     if used:
         raise CommandError(
             f"{name} is still needed",
@@ -102,7 +107,9 @@ def _refuse_if_used(name: str, environments: dict[str, Environment], aws: Aws) -
 
 def _show(found: list[list[Found]], here: World, name: str, environments: dict[str, Environment], aws: Aws) -> None:
     here.console.line("These stacks go:")
-    here.console.line(table([(one.item.stack_name, one.item.region, one.stack.status, f"{one.total} resources") for step in found for one in step]))
+    here.console.line(
+        table([(one.item.stack_name, one.item.region, one.stack.status, f"{one.total} resources") for step in found for one in step])
+    )
     kept = [kept for step in found for one in step for kept in one.kept]
     if kept:
         here.console.line("These stay in the account:")
@@ -110,9 +117,15 @@ def _show(found: list[list[Found]], here: World, name: str, environments: dict[s
     if name in environments:
         for need in environments[name].needs:
             here.console.line(f"  {environments[name].needed_stack_name(need)} stays: other environments use it (ENV={need} removes it)")
-        using = [item for item in removal.users_of(name, environments.values()) if stacks.find(aws.client("cloudformation", item.region), item.stack_name)]
+        using = [
+            item
+            for item in removal.users_of(name, environments.values())
+            if stacks.find(aws.client("cloudformation", item.region), item.stack_name)
+        ]
         for item in using:
-            here.console.line(f"WARNING: {item.stack_name} ({item.region}) uses {name} and fails without it; deploy it again after {name} is back")
+            here.console.line(
+                f"WARNING: {item.stack_name} ({item.region}) uses {name} and fails without it; deploy it again after {name} is back"
+            )
 
 
 def _remove(step: Sequence[Found], options: argparse.Namespace, here: World, aws: Aws, board: Board) -> None:
@@ -129,10 +142,12 @@ def _remove(step: Sequence[Found], options: argparse.Namespace, here: World, aws
         stack = one.stack
         if stacks.next_step(stack.status) is stacks.Step.WAIT and not stack.status.startswith("DELETE"):
             here.console.line(f"{stack.name} ({one.item.region}) is {stack.status}: waiting for that first")
-            driver.watch(stack.id, watch.mark_of_running_operation(driver.cloudformation, stack.id), recover.label(driver.region, stack.name))
+            driver.watch(
+                stack.id, watch.mark_of_running_operation(driver.cloudformation, stack.id), recover.label(driver.region, stack.name)
+            )
         return recover.delete(driver, stack, "deleting", one.total)
 
-    outcomes = parallel.each({f"{one.item.region} {one.item.stack_name}": (lambda one=one: remove(one)) for one in step}, here.clock)  # type: ignore[misc]
+    outcomes = parallel.each({f"{one.item.region} {one.item.stack_name}": partial(remove, one) for one in step}, here.clock)
     errors = [outcome.error for outcome in outcomes.values() if outcome.error]
     for name, outcome in outcomes.items():
         if not outcome.error:
@@ -145,7 +160,9 @@ def _remove(step: Sequence[Found], options: argparse.Namespace, here: World, aws
 
 def _tell_kept(kept: Sequence[KeptResource], here: World) -> None:
     if kept:
-        here.console.line(f"{len(kept)} resources were kept. The next deploy makes new ones beside them; remove the old by hand when nothing needs them any more.")
+        here.console.line(
+            f"{len(kept)} resources were kept. The next deploy makes new ones beside them; remove the old by hand when nothing needs them any more."
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ build/packaged/<environment>/<region>/. Without --env: every environment of para
 from __future__ import annotations
 
 import argparse
-from typing import Sequence
+from collections.abc import Sequence
 
 from scripts.core import packaging, roots, session, settings, world
 from scripts.core.errors import CommandError

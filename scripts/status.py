@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Sequence
+from functools import partial
+from typing import Any
 
 from scripts.core import parallel, pipelines, running, session, settings, stacks, world
 from scripts.core.console import Console, table
@@ -67,7 +69,9 @@ def _status(options: argparse.Namespace, here: World) -> int:
         session.require_account(target, environments[0].account, environments[0].file)
     found = [_read(aws, environment, here) for environment in environments if environment.account == target.account]
     if options.json:
-        here.console.line(json.dumps({"account": target.account, "local": aws.local, "environments": [asdict(status) for status in found]}, indent=2))
+        here.console.line(
+            json.dumps({"account": target.account, "local": aws.local, "environments": [asdict(status) for status in found]}, indent=2)
+        )
         return 0
     shown: set[tuple[str, str]] = set()
     for status in found:
@@ -79,7 +83,7 @@ def _status(options: argparse.Namespace, here: World) -> int:
 
 
 def _read(aws: Aws, environment: Environment, here: World) -> Status:
-    jobs = {region: (lambda region=region: _read_region(aws, environment, region)) for region in environment.regions}  # type: ignore[misc]
+    jobs = {region: partial(_read_region, aws, environment, region) for region in environment.regions}
     parts = list(parallel.all_or_raise(jobs, here.clock).values())
     return Status(
         environment=environment.name,
@@ -132,9 +136,15 @@ def _alarms(cloudwatch: Any, region: str, stack: Stack) -> list[AlarmState]:
     """The composites by name, and the metric alarms under them: CloudFormation begins their names with the stack's."""
     composites = [stack.outputs[key] for key in ("OneBoxCompositeAlarmName", "FleetCompositeAlarmName") if stack.outputs.get(key)]
     answer = cloudwatch.describe_alarms(AlarmNames=composites, AlarmTypes=["CompositeAlarm"])
-    found = [AlarmState(alarm["AlarmName"], region, alarm["StateValue"], alarm.get("StateReason", ""), True) for alarm in answer["CompositeAlarms"]]
+    found = [
+        AlarmState(alarm["AlarmName"], region, alarm["StateValue"], alarm.get("StateReason", ""), True)
+        for alarm in answer["CompositeAlarms"]
+    ]
     for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-", AlarmTypes=["MetricAlarm"]):
-        found += [AlarmState(alarm["AlarmName"], region, alarm["StateValue"], alarm.get("StateReason", ""), False) for alarm in page["MetricAlarms"]]
+        found += [
+            AlarmState(alarm["AlarmName"], region, alarm["StateValue"], alarm.get("StateReason", ""), False)
+            for alarm in page["MetricAlarms"]
+        ]
     return found
 
 
@@ -161,7 +171,9 @@ def _show(status: Status, console: Console, shown: set[tuple[str, str]]) -> None
 def _show_pipeline(pipeline: PipelineState, console: Console) -> None:
     console.line(f"  pipeline {pipeline.name}")
     commits = {execution.id: execution.commit[:12] for execution in pipeline.executions}
-    console.line(table([(s.name, s.status, commits.get(s.execution_id, s.execution_id[:8]), s.message) for s in pipeline.stages], indent="    "))
+    console.line(
+        table([(s.name, s.status, commits.get(s.execution_id, s.execution_id[:8]), s.message) for s in pipeline.stages], indent="    ")
+    )
     if pipeline.executions:
         newest = pipeline.executions[0]
         console.line(f"    newest execution {newest.id}: {newest.status} {newest.commit[:12]} {newest.summary}".rstrip())

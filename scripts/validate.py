@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from scripts.core import documents, roots, settings, world
 from scripts.core.errors import BadInput, CommandError, WrongUse
@@ -73,7 +73,11 @@ def _finish_cfn_lint(lint: subprocess.Popen[str]) -> tuple[str, bool]:
     output, errors = lint.communicate()
     if lint.returncode and lint.returncode not in _FINDINGS:
         lines = (errors or output).strip().splitlines()
-        step = "add cfn-lint's extra of that name to requirements.in" if lines and "optional dependencies" in lines[-1] else "make setup, then make validate"
+        step = (
+            "add cfn-lint's extra of that name to requirements.in"
+            if lines and "optional dependencies" in lines[-1]
+            else "make setup, then make validate"
+        )
         raise CommandError(f"cfn-lint did not run (exit {lint.returncode})", lines[-1] if lines else "it says nothing", step)
     return output, bool(lint.returncode)
 
@@ -98,7 +102,9 @@ def _check_parameters(root: Path, environments: Sequence[str]) -> list[CommandEr
             except BadInput as error:
                 # The overlay repeats what the base file has wrong: each line once.
                 for problem in error.problems:
-                    problems.setdefault(f"{problem.reason} {problem.name.split(': ')[-1]}", CommandError(problem.name, problem.reason, problem.next_step))
+                    problems.setdefault(
+                        f"{problem.reason} {problem.name.split(': ')[-1]}", CommandError(problem.name, problem.reason, problem.next_step)
+                    )
             except CommandError as error:
                 problems.setdefault(str(error), error)
     return [*problems.values(), *_check_orphans(root, environments)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 from scripts.core.console import table
 from scripts.core.templates import NESTED_STACK
@@ -50,7 +51,13 @@ class Counts:
     other: int = 0
 
     def __str__(self) -> str:
-        parts = ((self.added, "added"), (self.changed, "changed"), (self.replaced, "replaced"), (self.removed, "removed"), (self.other, "imported or unknown"))
+        parts = (
+            (self.added, "added"),
+            (self.changed, "changed"),
+            (self.replaced, "replaced"),
+            (self.removed, "removed"),
+            (self.other, "imported or unknown"),
+        )
         return ", ".join(f"{count} {word}" for count, word in parts if count) or "nothing inside changes"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -18,7 +19,9 @@ _EMPTY = ("The submitted information didn't contain changes", "No updates are to
 _PREVIEW_LIMITS = ("IntrinsicFunction", "Fn::Select", "Fn::ImportValue")
 # The same, for a stack that is being created: there a child's constraint meets the stand-in instead of the value.
 _PREVIEW_LIMITS_OF_CREATE = (*_PREVIEW_LIMITS, "failed to satisfy constraint", "must match pattern", "must be one of")
-_REFUSALS = frozenset({"ValidationError", "InsufficientCapabilitiesException", "InsufficientCapabilities", "LimitExceededException", "LimitExceeded"})
+_REFUSALS = frozenset(
+    {"ValidationError", "InsufficientCapabilitiesException", "InsufficientCapabilities", "LimitExceededException", "LimitExceeded"}
+)
 _LONGEST_SECONDS = 600.0
 
 
@@ -92,7 +95,9 @@ def _create(cloudformation: Any, request: Request, create_stack: bool, nested: b
             raise
         reason = error.response["Error"].get("Message", "")
         raise CommandError(
-            f"{request.stack_name}: CloudFormation refused the change set", reason, "correct the template or the value it names; make validate checks both"
+            f"{request.stack_name}: CloudFormation refused the change set",
+            reason,
+            "correct the template or the value it names; make validate checks both",
         ) from error
     identifier, stack_id = made["Id"], made["StackId"]
     final = _wait(cloudformation, identifier, request, clock, poll_seconds)
@@ -111,7 +116,9 @@ def _create(cloudformation: Any, request: Request, create_stack: bool, nested: b
     if nothing_to_do:
         return None
     # The innermost says most: the root's reason is only that a nested change set failed.
-    raise CommandError(f"{request.stack_name}: the change set failed", reasons[-1], "correct what it names, then deploy again; nothing was changed")
+    raise CommandError(
+        f"{request.stack_name}: the change set failed", reasons[-1], "correct what it names, then deploy again; nothing was changed"
+    )
 
 
 def _call(request: Request, kind: str, name: str, nested: bool) -> dict[str, Any]:
@@ -145,7 +152,11 @@ def _wait(cloudformation: Any, identifier: str, request: Request, clock: Clock, 
         if described["Status"] in {"CREATE_COMPLETE", "FAILED"}:
             return described
         if clock.seconds() > end:
-            raise CommandError(f"{request.stack_name}: the change set is not ready after {_LONGEST_SECONDS:.0f} s", described["Status"], "run the same command again")
+            raise CommandError(
+                f"{request.stack_name}: the change set is not ready after {_LONGEST_SECONDS:.0f} s",
+                described["Status"],
+                "run the same command again",
+            )
         clock.sleep(poll_seconds)
 
 

@@ -28,7 +28,11 @@ def status(connections: Any, arn: str) -> str:
         return str(connections.get_connection(ConnectionArn=arn)["Connection"]["ConnectionStatus"])
     except ClientError as error:
         if error_code(error) == "ResourceNotFoundException":
-            raise CommandError(f"there is no connection {arn}", "it was deleted, or is of another account or Region", "correct ConnectionArn, or leave it empty to have one made") from error
+            raise CommandError(
+                f"there is no connection {arn}",
+                "it was deleted, or is of another account or Region",
+                "correct ConnectionArn, or leave it empty to have one made",
+            ) from error
         raise
 
 
@@ -43,7 +47,9 @@ def complete(aws: Aws, region: str, stack: Stack, console: Console, clock: Clock
     connections = aws.client("codeconnections", region)
     state = status(connections, arn)
     if state != "AVAILABLE":
-        console.line(f"The connection to the repository is {state}. Complete it in the console (Update pending connection):\n  {console_link(arn)}")
+        console.line(
+            f"The connection to the repository is {state}. Complete it in the console (Update pending connection):\n  {console_link(arn)}"
+        )
         if wait_seconds <= 0:
             return
         _wait(connections, arn, console, clock, wait_seconds)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
-from typing import Callable, Sequence, TextIO
+from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from scripts.core.errors import CommandError
 
@@ -16,7 +17,9 @@ class Console:
     `ask` is called with a question and returns what was typed.
     """
 
-    def __init__(self, stream: TextIO | None = None, errors: TextIO | None = None, ask: Callable[[str], str] | None = None, live: bool | None = None) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, errors: TextIO | None = None, ask: Callable[[str], str] | None = None, live: bool | None = None
+    ) -> None:
         self._stream = stream or sys.stdout
         self._errors = errors or sys.stderr
         self._ask = ask or input

@@ -20,7 +20,7 @@ class _UniqueKeys:
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is there twice", key.start_mark)
                 seen.add(key.value)
-        return super().construct_mapping(node, deep)  # type: ignore[misc]
+        return super().construct_mapping(node, deep)  # type: ignore[misc,no-any-return]
 
 
 class TextLoader(_UniqueKeys, yaml.BaseLoader):
@@ -39,14 +39,15 @@ TemplateLoader.yaml_implicit_resolvers = {
 
 
 def _construct_short_form(loader: TemplateLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any = None
     name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
     if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
+        value = loader.construct_scalar(node)
         if suffix == "GetAtt":
             value = value.split(".", 1)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
-    else:
+    elif isinstance(node, yaml.MappingNode):
         value = loader.construct_mapping(node, deep=True)
     return {name: value}
 
@@ -57,7 +58,7 @@ TemplateLoader.add_multi_constructor("!", _construct_short_form)
 def parse(text: str, where: str, loader: type = TextLoader) -> Any:
     """The document in `text`. WrongUse names `where`, the line and the reason."""
     try:
-        return yaml.load(text, Loader=loader)  # noqa: S506 (both loaders construct plain data only)
+        return yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise WrongUse(f"{where}{_line(error)} is not valid YAML", _reason(error), "correct that line") from error
 

@@ -6,8 +6,8 @@ Exit codes: 0 done, 1 it failed, 2 wrong use.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable
 
 from botocore import exceptions as botocore_errors
 
@@ -92,9 +92,13 @@ def explain(error: BaseException) -> CommandError | None:
     if isinstance(error, botocore_errors.ClientError):
         return _explain_refusal(error)
     if isinstance(error, (botocore_errors.NoCredentialsError, botocore_errors.PartialCredentialsError)):
-        return CommandError("No AWS credentials", str(error), "log in (aws sso login, or set AWS_PROFILE), or use LOCAL=1 for the local AWS")
+        return CommandError(
+            "No AWS credentials", str(error), "log in (aws sso login, or set AWS_PROFILE), or use LOCAL=1 for the local AWS"
+        )
     if isinstance(error, botocore_errors.ProfileNotFound):
-        return WrongUse("AWS_PROFILE names a profile that does not exist", str(error), "set AWS_PROFILE to one of: aws configure list-profiles")
+        return WrongUse(
+            "AWS_PROFILE names a profile that does not exist", str(error), "set AWS_PROFILE to one of: aws configure list-profiles"
+        )
     if isinstance(error, (botocore_errors.HTTPClientError, botocore_errors.ConnectionError)):
         return CommandError("The AWS endpoint does not answer", str(error), "check the network; for the local AWS: make local-up")
     if isinstance(error, botocore_errors.BotoCoreError):
@@ -107,12 +111,16 @@ def _explain_refusal(error: botocore_errors.ClientError) -> CommandError:
     action = denied_action(error)
     if action:
         return CommandError(
-            f"Access denied: {action}", message, f"allow {action} for this caller (aws sts get-caller-identity names it), or use a role that has it"
+            f"Access denied: {action}",
+            message,
+            f"allow {action} for this caller (aws sts get-caller-identity names it), or use a role that has it",
         )
     if code in _EXPIRED_CODES:
         return CommandError("The AWS credentials have expired", message, "log in again (aws sso login), then run the same command")
     if code in _BAD_KEY_CODES:
         return CommandError("AWS does not accept the credentials", message, "check AWS_PROFILE and AWS_ACCESS_KEY_ID")
     if code in _THROTTLED_CODES:
-        return CommandError(f"AWS throttled {error.operation_name} after several retries", message, "run the same command again in a minute")
+        return CommandError(
+            f"AWS throttled {error.operation_name} after several retries", message, "run the same command again in a minute"
+        )
     return CommandError(f"{error.operation_name} was refused ({code})", message)

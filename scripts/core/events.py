@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Iterable, Mapping
+from typing import Any
 
 from scripts.core.templates import NESTED_STACK
 
@@ -69,7 +70,8 @@ def from_description(event: Mapping[str, Any]) -> Event:
 
 def read(cloudformation: Any, stack_id: str, since: datetime | None, seen: Iterable[str] = ()) -> list[Event]:
     """The events of one stack from `since` on, without those `seen`, oldest first. CloudFormation gives the newest first."""
-    known, found = set(seen), []
+    known = set(seen)
+    found: list[Event] = []
     token: dict[str, str] = {}
     while True:
         page = cloudformation.describe_stack_events(StackName=stack_id, **token)
@@ -90,7 +92,9 @@ def operation_start(newest_first: Iterable[Event]) -> Event | None:
 
 def nested_ids(events: Iterable[Event]) -> list[str]:
     """The ids of the nested stacks that the events speak of."""
-    return list(dict.fromkeys(e.physical_id for e in events if e.type == NESTED_STACK and not e.is_own and e.physical_id.startswith("arn:")))
+    return list(
+        dict.fromkeys(e.physical_id for e in events if e.type == NESTED_STACK and not e.is_own and e.physical_id.startswith("arn:"))
+    )
 
 
 def paths(events: Iterable[Event], root_id: str) -> dict[str, str]:
@@ -123,7 +127,9 @@ def first_cause(events: Iterable[Event], root_id: str) -> Cause | None:
     """
     ordered = sorted(events, key=lambda event: event.time)
     known = paths(ordered, root_id)
-    rolls_back = [event for event in ordered if event.is_own and event.stack_id == root_id and event.status.endswith("ROLLBACK_IN_PROGRESS")]
+    rolls_back = [
+        event for event in ordered if event.is_own and event.stack_id == root_id and event.status.endswith("ROLLBACK_IN_PROGRESS")
+    ]
     # A rollback may fail in turn: what fails after it began is a consequence, unless nothing else is known.
     before = [event for event in ordered if not rolls_back or event.time <= rolls_back[0].time]
     reasons = [event for event in rolls_back if event.reason and not _CASCADES.search(event.reason)]
@@ -145,7 +151,10 @@ def _leaves(events: Iterable[Event]) -> list[Event]:
 
 _HINTS = (
     (re.compile(r"not authorized to perform:? ([a-z0-9-]+:\w+)", re.IGNORECASE), "allow {0} for the caller or role that the reason names"),
-    (re.compile(r"(?:limit|quota).*exceeded|exceeded.*(?:limit|quota)|maximum number of", re.IGNORECASE), "ask for more in Service Quotas, or remove what is unused, then deploy again"),
+    (
+        re.compile(r"(?:limit|quota).*exceeded|exceeded.*(?:limit|quota)|maximum number of", re.IGNORECASE),
+        "ask for more in Service Quotas, or remove what is unused, then deploy again",
+    ),
     (re.compile(r"already exists", re.IGNORECASE), "it was left by an earlier stack: delete or rename it, then deploy again"),
     (
         re.compile(r"FAILURE signal|Failed to receive \d+ resource signal|signal\(s\) out of", re.IGNORECASE),

@@ -8,9 +8,10 @@ Only the TemplateURL values are replaced: comments and layout stay, and the cons
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
@@ -82,11 +83,17 @@ def _plan_one(path: Path, folder: Path, store: Store, done: dict[Path, Packaged]
     for child in sorted(template.children, key=lambda child: child.start, reverse=True):
         target = (path.parent / child.location).resolve()
         if not target.is_file():
-            raise WrongUse(f"{path.name}: {child.logical_id}: TemplateURL: {child.location}", "there is no such file", f"it is looked for at {target}")
+            raise WrongUse(
+                f"{path.name}: {child.logical_id}: TemplateURL: {child.location}", "there is no such file", f"it is looked for at {target}"
+            )
         packaged = _plan_one(target, folder, store, done, (*parents, path))
         text = text[: child.start] + store.url(packaged.key) + text[child.end :]
     if len(text.encode()) > MOST_BYTES:
-        raise WrongUse(f"{path.name} has {len(text.encode())} bytes", f"CloudFormation takes at most {MOST_BYTES}", "move resources into a nested stack")
+        raise WrongUse(
+            f"{path.name} has {len(text.encode())} bytes",
+            f"CloudFormation takes at most {MOST_BYTES}",
+            "move resources into a nested stack",
+        )
     relative = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
     done[path] = Packaged(relative, key_of(path.name, text), text)
     return done[path]
@@ -104,7 +111,9 @@ def upload(package: Package, s3: Any, owner: str) -> tuple[str, ...]:
     """Uploads what is missing, children first; returns the keys that were uploaded. `owner` is the account that must own the bucket."""
     missing = tuple(file for file in package.files if not _exists(s3, package.store.bucket, file.key, owner))
     for file in missing:
-        s3.put_object(Bucket=package.store.bucket, Key=file.key, Body=file.text.encode(), ContentType="text/yaml", ExpectedBucketOwner=owner)
+        s3.put_object(
+            Bucket=package.store.bucket, Key=file.key, Body=file.text.encode(), ContentType="text/yaml", ExpectedBucketOwner=owner
+        )
     return tuple(file.key for file in missing)
 
 

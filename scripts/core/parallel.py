@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Callable, Generic, Mapping, TypeVar
+from typing import Generic, TypeVar
 
 from scripts.core.clock import Clock
 
@@ -29,7 +30,9 @@ def each(jobs: Mapping[str, Callable[[], T]], clock: Clock) -> dict[str, Outcome
         except KeyboardInterrupt:
             getattr(clock, "stop", lambda: None)()
             raise
-    return {name: Outcome(None, error) if (error := future.exception()) else Outcome(future.result(), None) for name, future in futures.items()}
+    return {
+        name: Outcome(None, error) if (error := future.exception()) else Outcome(future.result(), None) for name, future in futures.items()
+    }
 
 
 def all_or_raise(jobs: Mapping[str, Callable[[], T]], clock: Clock) -> dict[str, T]:

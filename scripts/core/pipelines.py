@@ -59,6 +59,8 @@ def _stage(stage: dict[str, Any]) -> StageState:
 
 
 def _execution(summary: dict[str, Any]) -> Execution:
-    revision = next(iter(summary.get("sourceRevisions", [])), {})
+    revision: dict[str, str] = next(iter(summary.get("sourceRevisions", [])), {})
     text = revision.get("revisionSummary", "")
-    return Execution(summary["pipelineExecutionId"], summary["status"], revision.get("revisionId", ""), text.splitlines()[0] if text else "")
+    return Execution(
+        summary["pipelineExecutionId"], summary["status"], revision.get("revisionId", ""), text.splitlines()[0] if text else ""
+    )

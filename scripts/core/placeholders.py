@@ -16,7 +16,11 @@ def problems(environment: Environment) -> list[Problem]:
     found = []
     if environment.account == ACCOUNT:
         found.append(
-            Problem(f"{environment.file}: account", f"{ACCOUNT} is a placeholder", "put your account: aws sts get-caller-identity --query Account --output text")
+            Problem(
+                f"{environment.file}: account",
+                f"{ACCOUNT} is a placeholder",
+                "put your account: aws sts get-caller-identity --query Account --output text",
+            )
         )
     for region in environment.regions:
         for key, value in environment.parameters_in(region).items():
@@ -31,6 +35,10 @@ def problems(environment: Environment) -> list[Problem]:
     for key, value in environment.parameters.items():
         if value == REPOSITORY:
             found.append(
-                Problem(f"{environment.file}: {key}", f"{REPOSITORY} is a placeholder", "put owner/name of the repository to release: git remote get-url origin")
+                Problem(
+                    f"{environment.file}: {key}",
+                    f"{REPOSITORY} is a placeholder",
+                    "put owner/name of the repository to release: git remote get-url origin",
+                )
             )
     return found

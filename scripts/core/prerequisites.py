@@ -5,8 +5,9 @@ Quota codes: Service Quotas, "EC2-VPC Elastic IPs" (ec2, L-0263D0A3) and "VPCs p
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -37,7 +38,13 @@ def network_needs(values: Mapping[str, str]) -> tuple[Need, ...]:
     vpc = Need("VPCs", 1, "vpc", "L-F678F1CE", "remove an unused VPC, ask for more in Service Quotas, or set ExistingVpcId")
     if not addresses:
         return (vpc,)
-    eip = Need("Elastic IP addresses", addresses, "ec2", "L-0263D0A3", "release unused ones, ask for more in Service Quotas, or choose Egress: one-nat or public")
+    eip = Need(
+        "Elastic IP addresses",
+        addresses,
+        "ec2",
+        "L-0263D0A3",
+        "release unused ones, ask for more in Service Quotas, or choose Egress: one-nat or public",
+    )
     return (vpc, eip)
 
 
@@ -53,11 +60,17 @@ def check_quotas(aws: Aws, region: str, needs: Sequence[Need]) -> tuple[list[Pro
     problems, notes = [], []
     for need in needs:
         try:
-            quota = float(aws.client("service-quotas", region).get_service_quota(ServiceCode=need.service_code, QuotaCode=need.quota_code)["Quota"]["Value"])
+            quota = float(
+                aws.client("service-quotas", region).get_service_quota(ServiceCode=need.service_code, QuotaCode=need.quota_code)["Quota"][
+                    "Value"
+                ]
+            )
             used = _used(aws.client("ec2", region), need)
         except (ClientError, BotoCoreError) as error:
             why = denied_action(error) if isinstance(error, ClientError) else None
-            notes.append(f"the quota of {need.what} in {region} could not be read ({why or error_code(error) or type(error).__name__}); not checked")
+            notes.append(
+                f"the quota of {need.what} in {region} could not be read ({why or error_code(error) or type(error).__name__}); not checked"
+            )
             continue
         problem = shortage(need, used, quota, region)
         if problem:
@@ -67,7 +80,8 @@ def check_quotas(aws: Aws, region: str, needs: Sequence[Need]) -> tuple[list[Pro
 
 def _used(ec2: Any, need: Need) -> int:
     if need.quota_code == "L-0263D0A3":
-        return len(ec2.describe_addresses()["Addresses"])
+        # Addresses that a customer brought (pools named ipv4pool-…) do not count.
+        return sum(not address.get("PublicIpv4Pool", "").startswith("ipv4pool-") for address in ec2.describe_addresses()["Addresses"])
     return sum(len(page["Vpcs"]) for page in ec2.get_paginator("describe_vpcs").paginate())
 
 
@@ -98,11 +112,11 @@ def require_no_deployment(codedeploy: Any, stack: Stack, region: str) -> None:
     """The environment lock: infrastructure and application never change at once."""
     running = running_deployments(codedeploy, stack)
     if running:
-        group, deployment = running[0]
+        first = running[0][1]
         raise CommandError(
             f"{stack.name} ({region}) is locked: a deployment is in progress",
             "; ".join(f"{deployment} to {group}" for group, deployment in running),
-            f"wait until it ends (make status), or: aws deploy stop-deployment --region {region} --deployment-id {deployment}",
+            f"wait until it ends (make status), or: aws deploy stop-deployment --region {region} --deployment-id {first}",
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Iterable
 
 from scripts.core import events
 from scripts.core.clock import Clock, duration
@@ -61,7 +61,9 @@ class Progress:
                 self._done.add(key)
             if event.failed:
                 self._line(f"{event.status}  {place}  {event.type}" + (f": {event.reason}" if event.reason else ""))
-            elif not event.status.endswith("_IN_PROGRESS") and (self._verbose or not self._board.console.live or event.type == NESTED_STACK):
+            elif not event.status.endswith("_IN_PROGRESS") and (
+                self._verbose or not self._board.console.live or event.type == NESTED_STACK
+            ):
                 self._line(f"{event.status}  {place}  {event.type}")
         self._board.show(self._label, self._summary())
         if not self._board.console.live and self._clock.seconds() - self._last_line >= _HEARTBEAT_SECONDS:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from scripts.core import changesets, stacks, watch
 from scripts.core.clock import Clock
@@ -60,7 +61,9 @@ def make_ready(driver: Driver, name: str) -> Stack | None:
                 stack.reason or "CloudFormation waits for a decision",
                 f"aws cloudformation rollback-stack --region {driver.region} --stack-name {name}, then deploy again",
             )
-    raise CommandError(f"{name} does not settle", "its status changed again and again: somebody else may be working on it", "wait, then deploy again")
+    raise CommandError(
+        f"{name} does not settle", "its status changed again and again: somebody else may be working on it", "wait, then deploy again"
+    )
 
 
 def _wait(driver: Driver, stack: Stack) -> None:

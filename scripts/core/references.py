@@ -7,8 +7,8 @@ stack in its first Region, `${<environment>[1].Output}` in its second. Everythin
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 _REFERENCE = re.compile(r"\$\{([a-z][a-z0-9-]*)(?:\[(\d+)\])?\.([A-Za-z0-9]+)\}")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any
 
 from scripts.core import documents, references, settings, stacks, templates
 from scripts.core.errors import WrongUse
@@ -109,8 +110,14 @@ def kept(cloudformation: Any, stack: Stack) -> list[KeptResource]:
 def resource_total(cloudformation: Any, stack: Stack) -> int:
     """How many resources the tree has."""
     listed = stacks.resources(cloudformation, stack.id)
-    nested = [item["PhysicalResourceId"] for item in listed if item["ResourceType"] == templates.NESTED_STACK and item.get("PhysicalResourceId", "").startswith("arn:")]
-    below = [found for found in (stacks.find(cloudformation, stack_id) for stack_id in nested) if found and found.status != "DELETE_COMPLETE"]
+    nested = [
+        item["PhysicalResourceId"]
+        for item in listed
+        if item["ResourceType"] == templates.NESTED_STACK and item.get("PhysicalResourceId", "").startswith("arn:")
+    ]
+    below = [
+        found for found in (stacks.find(cloudformation, stack_id) for stack_id in nested) if found and found.status != "DELETE_COMPLETE"
+    ]
     return len(listed) + sum(resource_total(cloudformation, child) for child in below)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Callable, Mapping
 
 from scripts.core import changes, changesets, parallel, recover, stacks, watch
 from scripts.core.changesets import ChangeSet, Request
@@ -27,7 +27,12 @@ Adjust = Callable[[Request, "Stack | None"], Request]
 
 
 def deploy(
-    work: Mapping[str, tuple[Driver, Request]], console: Console, clock: Clock, yes: bool, verbose: bool, adjust: Adjust = lambda request, stack: request
+    work: Mapping[str, tuple[Driver, Request]],
+    console: Console,
+    clock: Clock,
+    yes: bool,
+    verbose: bool,
+    adjust: Adjust = lambda request, stack: request,
 ) -> dict[str, Stack]:
     """Deploys one stack per Region; returns each Region's stack as it is afterwards.
 
@@ -126,7 +131,9 @@ def _executor(plan: Planned) -> Callable[[], watch.Watched]:
         assert made is not None
         begun = watch.mark(driver.cloudformation, made.stack_id)
         changesets.execute(driver.cloudformation, made)
-        return driver.watch(made.stack_id, begun, recover.label(driver.region, plan.request.stack_name), changes.resource_total(made.changes))
+        return driver.watch(
+            made.stack_id, begun, recover.label(driver.region, plan.request.stack_name), changes.resource_total(made.changes)
+        )
 
     return run
 
@@ -139,7 +146,9 @@ def failure(name: str, region: str, watched: watch.Watched) -> CommandError:
         "UPDATE_ROLLBACK_COMPLETE": "the stack is as it was before; deploy again after mending the cause",
     }.get(watched.stack.status, "deploy again after mending the cause: it deals with the state that the stack is in")
     if cause is None:
-        return CommandError(f"{name} ({region}) ended in {watched.stack.status}", watched.stack.reason or "CloudFormation gives no reason", after)
+        return CommandError(
+            f"{name} ({region}) ended in {watched.stack.status}", watched.stack.reason or "CloudFormation gives no reason", after
+        )
     return CommandError(
         f"{name} ({region}) ended in {watched.stack.status}; the first cause was {cause.where} ({cause.type}) {cause.status}",
         cause.reason or "CloudFormation gives none",
@@ -150,5 +159,7 @@ def failure(name: str, region: str, watched: watch.Watched) -> CommandError:
 def _after(plan: Planned) -> Stack:
     stack = stacks.find(plan.driver.cloudformation, plan.request.stack_name)
     if stack is None:
-        raise CommandError(f"{plan.request.stack_name} ({plan.driver.region}) is not there after its deploy", "somebody removed it", "deploy again")
+        raise CommandError(
+            f"{plan.request.stack_name} ({plan.driver.region}) is not there after its deploy", "somebody removed it", "deploy again"
+        )
     return stack

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping
 
 from scripts.core import constraints, packaging, references, settings, stacks, templates
 from scripts.core.changesets import Request
@@ -37,14 +37,24 @@ def load(root: Path, name: str, local: bool) -> Roots:
         problems += settings.check(environment, template, region, environment.parameters_in(region))
     for need, spec in needed.items():
         if spec.children:
-            problems.append(Problem(f"{environment.file}: needs: {need}", "it has nested stacks, and what others need is deployed before there is a bucket for them"))
+            problems.append(
+                Problem(
+                    f"{environment.file}: needs: {need}",
+                    "it has nested stacks, and what others need is deployed before there is a bucket for them",
+                )
+            )
         problems += [
-            Problem(f"{environment.file}: needs: {need}", f"templates/{need}.yaml requires {parameter}, and only ServiceName is passed to it")
+            Problem(
+                f"{environment.file}: needs: {need}", f"templates/{need}.yaml requires {parameter}, and only ServiceName is passed to it"
+            )
             for parameter, declared in spec.parameters.items()
             if declared.default is None and parameter != "ServiceName"
         ]
     known = {*settings.names(root), *environment.needs}
-    for key, value in {**environment.parameters, **{k: v for values in environment.region_parameters.values() for k, v in values.items()}}.items():
+    for key, value in {
+        **environment.parameters,
+        **{k: v for values in environment.region_parameters.values() for k, v in values.items()},
+    }.items():
         for reference in references.find(value):
             problems += _check_reference(f"{environment.file}: {key}", reference, environment, needed, known)
     if problems:
@@ -68,14 +78,28 @@ def _template(folder: Path, environment: Environment, name: str, key: str, root:
     return templates.load(path, root)
 
 
-def _check_reference(where: str, reference: Reference, environment: Environment, needed: Mapping[str, Template], known: set[str]) -> list[Problem]:
+def _check_reference(
+    where: str, reference: Reference, environment: Environment, needed: Mapping[str, Template], known: set[str]
+) -> list[Problem]:
     if reference.source not in known:
-        return [Problem(where, f"{reference.text}: there is no environment or needed root {reference.source!r}" + settings.did_you_mean(reference.source, known))]
+        return [
+            Problem(
+                where,
+                f"{reference.text}: there is no environment or needed root {reference.source!r}"
+                + settings.did_you_mean(reference.source, known),
+            )
+        ]
     if reference.source == environment.name:
         return [Problem(where, f"{reference.text} is an output of this same environment")]
     if reference.source in needed and reference.output not in needed[reference.source].outputs:
         outputs = needed[reference.source].outputs
-        return [Problem(where, f"{reference.text}: templates/{reference.source}.yaml has no such output" + settings.did_you_mean(reference.output, outputs))]
+        return [
+            Problem(
+                where,
+                f"{reference.text}: templates/{reference.source}.yaml has no such output"
+                + settings.did_you_mean(reference.output, outputs),
+            )
+        ]
     return []
 
 
@@ -113,7 +137,9 @@ def root_request(roots: Roots, region: str, package: packaging.Package, values: 
 
 def _is_open_ended(template: Template) -> bool:
     """True when equal text and values do not mean an equal stack: values looked up at deploy time, or hidden ones."""
-    return "{{resolve:" in template.text or any(spec.no_echo or spec.type.startswith("AWS::SSM::Parameter") for spec in template.parameters.values())
+    return "{{resolve:" in template.text or any(
+        spec.no_echo or spec.type.startswith("AWS::SSM::Parameter") for spec in template.parameters.values()
+    )
 
 
 def resolve_values(roots: Roots, root: Path, local: bool, region: str, aws: Aws) -> dict[str, str]:
@@ -127,7 +153,11 @@ def resolve_values(roots: Roots, root: Path, local: bool, region: str, aws: Aws)
         else:
             other = settings.load(root, reference.source, local)
             if reference.region_index >= len(other.regions):
-                raise WrongUse(f"{environment.file}: {reference.text}", f"{reference.source} has only {len(other.regions)} Regions", "correct the index")
+                raise WrongUse(
+                    f"{environment.file}: {reference.text}",
+                    f"{reference.source} has only {len(other.regions)} Regions",
+                    "correct the index",
+                )
             name, where, step = other.stack_name, other.regions[reference.region_index], f"make deploy ENV={reference.source}"
         if (name, where) not in found:
             found[name, where] = stacks.find(aws.client("cloudformation", where), name)
@@ -138,7 +168,9 @@ def resolve_values(roots: Roots, root: Path, local: bool, region: str, aws: Aws)
         values[key] = references.resolve(value, look_up)
         reason = constraints.fault(roots.template.parameters[key], values[key])
         if reason:
-            problems.append(Problem(f"{environment.file}: {key}", f"{reason} (in {region}, after resolving {value!r})", "correct the reference"))
+            problems.append(
+                Problem(f"{environment.file}: {key}", f"{reason} (in {region}, after resolving {value!r})", "correct the reference")
+            )
     if problems:
         raise BadInput(f"{environment.file} does not fit templates/{environment.template}.yaml", problems)
     return values
@@ -149,6 +181,10 @@ def store(roots: Roots, region: str, aws: Aws) -> packaging.Store:
     name = roots.environment.needed_stack_name(RELEASE_STORE)
     stack = stacks.find(aws.client("cloudformation", region), name)
     if RELEASE_STORE not in roots.needed and stack is None:
-        raise CommandError(f"the stack {name} does not exist in {region}", "packaged templates are kept in its bucket", f"add {RELEASE_STORE} under needs: in {roots.environment.file}")
+        raise CommandError(
+            f"the stack {name} does not exist in {region}",
+            "packaged templates are kept in its bucket",
+            f"add {RELEASE_STORE} under needs: in {roots.environment.file}",
+        )
     bucket = stacks.output(stack, name, "ArtifactBucketName", region, f"make deploy ENV={roots.environment.name}")
     return packaging.Store(bucket, region, aws.dns_suffix(region))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -108,7 +109,14 @@ def _instances(codedeploy: Any, deployment_id: str, release: Release) -> list[In
         for target in answer.get("deploymentTargets", []):
             instance = target.get("instanceTarget", {})
             arrived = instance.get("status") == "Succeeded"
-            found.append(Instance(instance.get("targetId", ""), instance.get("status", ""), release.commit if arrived else "", release.digest if arrived else ""))
+            found.append(
+                Instance(
+                    instance.get("targetId", ""),
+                    instance.get("status", ""),
+                    release.commit if arrived else "",
+                    release.digest if arrived else "",
+                )
+            )
     return sorted(found, key=lambda instance: instance.id)
 
 

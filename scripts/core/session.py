@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import boto3
@@ -58,13 +59,19 @@ class AwsSession:
             if (service, region) not in self._clients:
                 # Only the local AWS is named to each client: otherwise botocore's own order of environment and profile holds.
                 endpoint = self.endpoint if self.local else None
-                self._clients[service, region] = self._session.client(service, region_name=region, endpoint_url=endpoint, config=self._config)
+                self._clients[service, region] = self._session.client(
+                    service, region_name=region, endpoint_url=endpoint, config=self._config
+                )
             return self._clients[service, region]
 
     def dns_suffix(self, region: str) -> str:
         partition = self._session.get_partition_for_region(region)
         if partition not in _DNS_SUFFIXES:
-            raise CommandError(f"the partition {partition} of {region} is not known here", "its DNS suffix is needed for template URLs", "add it to scripts/core/session.py")
+            raise CommandError(
+                f"the partition {partition} of {region} is not known here",
+                "its DNS suffix is needed for template URLs",
+                "add it to scripts/core/session.py",
+            )
         return _DNS_SUFFIXES[partition]
 
 
@@ -87,7 +94,9 @@ def open_session(local: bool, environ: Mapping[str, str]) -> AwsSession:
     _require_loopback(environ)
     missing = [name for name in _KEYS if not environ.get(name)]
     if missing:
-        raise WrongUse("the local AWS needs its own keys", f"{' and '.join(missing)} not set", "run it by make … LOCAL=1, or: eval \"$(make local-env)\"")
+        raise WrongUse(
+            "the local AWS needs its own keys", f"{' and '.join(missing)} not set", 'run it by make … LOCAL=1, or: eval "$(make local-env)"'
+        )
     core = botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),
@@ -103,10 +112,16 @@ def open_session(local: bool, environ: Mapping[str, str]) -> AwsSession:
 def _require_loopback(environ: Mapping[str, str]) -> None:
     endpoint = environ.get("AWS_ENDPOINT_URL")
     if not endpoint:
-        raise WrongUse("--local without a local AWS", "AWS_ENDPOINT_URL is not set", "run it by make … LOCAL=1, or: eval \"$(make local-env)\"")
+        raise WrongUse(
+            "--local without a local AWS", "AWS_ENDPOINT_URL is not set", 'run it by make … LOCAL=1, or: eval "$(make local-env)"'
+        )
     for name, value in environ.items():
         if name.startswith("AWS_ENDPOINT_URL") and value and not is_loopback(value):
-            raise WrongUse("--local, but calls would leave this machine", f"{name}={value} is not a loopback address", f"unset {name}; make local-env prints the right one")
+            raise WrongUse(
+                "--local, but calls would leave this machine",
+                f"{name}={value} is not a loopback address",
+                f"unset {name}; make local-env prints the right one",
+            )
 
 
 def identify(aws: Aws, regions: tuple[str, ...]) -> Target:
@@ -114,7 +129,9 @@ def identify(aws: Aws, regions: tuple[str, ...]) -> Target:
     identity = aws.client("sts", regions[0]).get_caller_identity()
     account, caller, where = str(identity["Account"]), str(identity["Arn"]), ", ".join(regions)
     if aws.local:
-        return Target(account, None, caller, regions, f"Target: local AWS at {aws.endpoint} · account {account} · {where} · caller {caller}")
+        return Target(
+            account, None, caller, regions, f"Target: local AWS at {aws.endpoint} · account {account} · {where} · caller {caller}"
+        )
     alias = _alias(aws, regions[0])
     shown = f"Target: account {account}" + (f" ({alias})" if alias else "") + f" · {where} · caller {caller}"
     if aws.endpoint:
@@ -139,4 +156,3 @@ def require_account(target: Target, expected: str, file: str) -> None:
             f"{file} says account: {expected}",
             "change AWS_PROFILE (or the keys) to that account, or the file if the environment has moved",
         )
-

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any
 
 from scripts.core import constraints, documents, references
 from scripts.core.errors import BadInput, Problem, WrongUse
@@ -60,7 +61,9 @@ def load(root: Path, name: str, local: bool) -> Environment:
     """The environment `name`. WrongUse or BadInput says which key of which file is wrong, and why."""
     known = names(root)
     if not name:
-        raise WrongUse("no environment is named", f"parameters/ has {', '.join(known) or 'no files'}", "name one: ENV=" + (known[0] if known else "…"))
+        raise WrongUse(
+            "no environment is named", f"parameters/ has {', '.join(known) or 'no files'}", "name one: ENV=" + (known[0] if known else "…")
+        )
     if name not in known:
         raise WrongUse(
             f"there is no environment {name!r}",
@@ -87,7 +90,9 @@ def _read(root: Path, file: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise WrongUse(f"{file} is not a mapping", "it must hold keys such as template: and parameters:")
     problems = [
-        Problem(f"{file}: {key}", "there is no such key" + did_you_mean(key, _KEYS), f"the keys are {', '.join(_KEYS)}") for key in document if key not in _KEYS
+        Problem(f"{file}: {key}", "there is no such key" + did_you_mean(key, _KEYS), f"the keys are {', '.join(_KEYS)}")
+        for key in document
+        if key not in _KEYS
     ]
     if problems:
         raise BadInput(f"{file} cannot be used", problems)
@@ -104,46 +109,64 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_document(name: str, document: Mapping[str, Any], file: str, also_declared: Iterable[str] = ()) -> Environment:
-    """Checks shapes; raises BadInput with everything that is wrong at once. `also_declared` are Regions that may be spoken of but are not used."""
-    problems = [Problem(f"{file}: {key}", "it is missing", f"add {key}: …") for key in _REQUIRED if not document.get(key)]
-    for key, kind in (("parameters", dict), ("region_parameters", dict), ("tags", dict), ("regions", list), ("needs", list)):
-        if document.get(key) and not isinstance(document[key], kind):
-            problems.append(Problem(f"{file}: {key}", f"it must be a {'mapping' if kind is dict else 'list'}"))
+    """Checks the document; raises BadInput with everything that is wrong at once.
+
+    `also_declared` are Regions that may be spoken of but are not used.
+    """
+    problems = _shape_faults(document, file) or _value_faults(document, file, {*document["regions"], *also_declared})
     if problems:
         raise BadInput(f"{file} cannot be used", problems)
-    regions = tuple(document["regions"])
     by_region = document.get("region_parameters") or {}
-    account = str(document["account"])
-    minutes = str(document.get("monitor_minutes") or "0")
-    if not re.fullmatch(r"\d{12}", account):
-        problems.append(Problem(f"{file}: account", f"{account!r} is not an account id of 12 digits", "aws sts get-caller-identity --query Account"))
-    if not re.fullmatch(r"\d{1,3}", minutes) or int(minutes) > 180:
-        problems.append(Problem(f"{file}: monitor_minutes", f"{minutes!r} is not a number of minutes from 0 to 180"))
-    for region in by_region:
-        if region not in {*regions, *also_declared}:
-            problems.append(Problem(f"{file}: region_parameters: {region}", "it is not among the environment's regions" + did_you_mean(region, regions)))
-    if not document["parameters"].get("ServiceName"):
-        problems.append(Problem(f"{file}: parameters: ServiceName", "it is missing; it begins every stack name", "add ServiceName: <your service>"))
-    flat = [*document["parameters"].items(), *(item for values in by_region.values() for item in (values or {}).items())]
-    for key, value in flat:
-        if isinstance(value, Mapping):
-            problems.append(Problem(f"{file}: {key}", "a parameter's value cannot be a mapping"))
-        elif bad := references.malformed(as_text(value)):
-            problems.append(Problem(f"{file}: {key}", f"{bad} is no reference", "write ${<root or environment>.<Output>}, like ${release-store.ArtifactBucketName}"))
-    if problems:
-        raise BadInput(f"{file} cannot be used", problems)
+    regions = tuple(document["regions"])
     return Environment(
         name=name,
         template=document["template"],
-        account=account,
+        account=str(document["account"]),
         regions=regions,
         needs=tuple(document.get("needs") or ()),
         parameters=_texts(document["parameters"]),
         region_parameters={region: _texts(by_region.get(region) or {}) for region in regions},
         tags=_texts(document.get("tags") or {}),
-        monitor_minutes=int(minutes),
+        monitor_minutes=int(document.get("monitor_minutes") or 0),
         file=file,
     )
+
+
+def _shape_faults(document: Mapping[str, Any], file: str) -> list[Problem]:
+    problems = [Problem(f"{file}: {key}", "it is missing", f"add {key}: …") for key in _REQUIRED if not document.get(key)]
+    for key, kind in (("parameters", dict), ("region_parameters", dict), ("tags", dict), ("regions", list), ("needs", list)):
+        if document.get(key) and not isinstance(document[key], kind):
+            problems.append(Problem(f"{file}: {key}", f"it must be a {'mapping' if kind is dict else 'list'}"))
+    for region, values in (document.get("region_parameters") or {}).items() if not problems else ():
+        if values and not isinstance(values, dict):
+            problems.append(Problem(f"{file}: region_parameters: {region}", "it must be a mapping"))
+    return problems
+
+
+def _value_faults(document: Mapping[str, Any], file: str, regions: set[str]) -> list[Problem]:
+    problems = []
+    account, minutes = str(document["account"]), str(document.get("monitor_minutes") or "0")
+    by_region = document.get("region_parameters") or {}
+    if not re.fullmatch(r"\d{12}", account):
+        problems.append(
+            Problem(f"{file}: account", f"{account!r} is not an account id of 12 digits", "aws sts get-caller-identity --query Account")
+        )
+    if not re.fullmatch(r"\d{1,3}", minutes) or int(minutes) > 180:
+        problems.append(Problem(f"{file}: monitor_minutes", f"{minutes!r} is not a number of minutes from 0 to 180"))
+    for region in by_region:
+        if region not in regions:
+            problems.append(
+                Problem(f"{file}: region_parameters: {region}", "it is not among the environment's regions" + did_you_mean(region, regions))
+            )
+    if not document["parameters"].get("ServiceName"):
+        problems.append(Problem(f"{file}: ServiceName", "it is missing; it begins every stack name", "add ServiceName: under parameters"))
+    for key, value in [*document["parameters"].items(), *(item for values in by_region.values() for item in (values or {}).items())]:
+        if isinstance(value, Mapping):
+            problems.append(Problem(f"{file}: {key}", "a parameter's value cannot be a mapping"))
+        elif bad := references.malformed(as_text(value)):
+            step = "write ${<root or environment>.<Output>}, like ${release-store.ArtifactBucketName}"
+            problems.append(Problem(f"{file}: {key}", f"{bad} is no reference", step))
+    return problems
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
@@ -157,13 +180,23 @@ def check(environment: Environment, template: Template, region: str, values: Map
     for key, value in values.items():
         if key not in specs:
             problems.append(
-                Problem(f"{file}: {key}", f"templates/{template.path.name} has no such parameter" + did_you_mean(key, specs), "correct the name, or remove the line")
+                Problem(
+                    f"{file}: {key}",
+                    f"templates/{template.path.name} has no such parameter" + did_you_mean(key, specs),
+                    "correct the name, or remove the line",
+                )
             )
         elif not references.find(value) and (reason := constraints.fault(specs[key], value)):
             problems.append(Problem(f"{file}: {key}", f"{reason} (in {region})", "correct the value"))
     for key, spec in specs.items():
         if spec.default is None and key not in values:
-            problems.append(Problem(f"{file}: {key}", f"templates/{template.path.name} requires it, and {region} has no value", f"add {key}: under parameters"))
+            problems.append(
+                Problem(
+                    f"{file}: {key}",
+                    f"templates/{template.path.name} requires it, and {region} has no value",
+                    f"add {key}: under parameters",
+                )
+            )
     return problems
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import yaml
 
@@ -67,7 +68,9 @@ def load(path: Path, root: Path | None = None) -> Template:
     document = documents.read(path, documents.TemplateLoader, root)
     text = path.read_text(encoding="utf-8")
     if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
-        raise WrongUse(f"{path.name} is not a CloudFormation template", "it has no Resources section", "make validate shows what is missing")
+        raise WrongUse(
+            f"{path.name} is not a CloudFormation template", "it has no Resources section", "make validate shows what is missing"
+        )
     return Template(
         path=path,
         text=text,

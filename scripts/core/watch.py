@@ -9,7 +9,7 @@ from typing import Any
 from scripts.core import events, stacks
 from scripts.core.clock import Clock, duration
 from scripts.core.errors import CommandError
-from scripts.core.events import Event
+from scripts.core.events import Cause, Event, first_cause
 from scripts.core.progress import Progress
 from scripts.core.stacks import Stack
 
@@ -34,8 +34,8 @@ class Watched:
     events: tuple[Event, ...]
     seconds: float
 
-    def cause(self) -> events.Cause | None:
-        return events.first_cause(self.events, self.stack.id)
+    def cause(self) -> Cause | None:
+        return first_cause(self.events, self.stack.id)
 
 
 def mark(cloudformation: Any, stack_id: str) -> Mark:
@@ -65,7 +65,9 @@ def until_settled(cloudformation: Any, stack_id: str, begun: Mark, progress: Pro
             progress.note(new, events.paths(collected, stack_id))
             if stack is None:
                 raise CommandError(f"the stack {stack_id} is gone", "it was removed while it was watched", "run the same command again")
-            has_begun = any(event.is_own and event.stack_id == stack_id for event in collected) or clock.seconds() - started > _START_SECONDS
+            has_begun = (
+                any(event.is_own and event.stack_id == stack_id for event in collected) or clock.seconds() - started > _START_SECONDS
+            )
             if stack.status == "DELETE_COMPLETE" or (has_begun and stacks.is_settled(stack.status)):
                 return Watched(stack, tuple(collected), clock.seconds() - started)
             if clock.seconds() - started > LONGEST_SECONDS:

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Mapping, Sequence
 
 from scripts.core import errors, session
 from scripts.core.clock import Clock, RealClock
@@ -34,8 +34,12 @@ def parser(name: str, text: str | None, environment: str | None = "required") ->
     """The options that every command has. `environment`: "required", "optional" or None for a command without one."""
     made = argparse.ArgumentParser(prog=f"python -m scripts.{name}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     if environment:
-        made.add_argument("--env", required=environment == "required", help="the environment: a file of parameters/ (gamma, prod, pipeline)")
-    made.add_argument("--local", action="store_true", help="act on the local AWS only, with parameters/local/ laid over (make sets it for LOCAL=1)")
+        made.add_argument(
+            "--env", required=environment == "required", help="the environment: a file of parameters/ (gamma, prod, pipeline)"
+        )
+    made.add_argument(
+        "--local", action="store_true", help="act on the local AWS only, with parameters/local/ laid over (make sets it for LOCAL=1)"
+    )
     made.add_argument("--yes", action="store_true", help="ask nothing")
     made.add_argument("--verbose", action="store_true", help="show more, and the traceback of an error")
     return made

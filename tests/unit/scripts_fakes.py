@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -78,7 +79,14 @@ class FakeCloudFormation:
     def add(self, name: str, status: str, **more: Any) -> str:
         """A stack that is already there."""
         stack_id = f"arn:aws:cloudformation:us-east-1:000000000000:stack/{name}/{next(self._numbers)}"
-        self.stacks[stack_id] = {"StackId": stack_id, "StackName": name, "StackStatus": status, "CreationTime": self.clock.now(), "_body": "", **more}
+        self.stacks[stack_id] = {
+            "StackId": stack_id,
+            "StackName": name,
+            "StackStatus": status,
+            "CreationTime": self.clock.now(),
+            "_body": "",
+            **more,
+        }
         self.events[stack_id] = []
         self._event(stack_id, name, STACK, stack_id, status, "")
         return stack_id
@@ -105,13 +113,17 @@ class FakeCloudFormation:
             raise refusal("ValidationError", self.refuse_change_set, "CreateChangeSet")
         name = request["StackName"]
         if request["ChangeSetType"] == "CREATE":
-            waiting = [stack for stack in self.stacks.values() if stack["StackName"] == name and stack["StackStatus"] == "REVIEW_IN_PROGRESS"]
+            waiting = [
+                stack for stack in self.stacks.values() if stack["StackName"] == name and stack["StackStatus"] == "REVIEW_IN_PROGRESS"
+            ]
             stack_id = waiting[0]["StackId"] if waiting else self.add(name, "REVIEW_IN_PROGRESS")
         else:
             stack_id = self._find(name)["StackId"]
         identifier = f"arn:aws:cloudformation:us-east-1:000000000000:changeSet/{request['ChangeSetName']}/{next(self._numbers)}"
         unchanged = self.stacks[stack_id]["_body"] == request.get("TemplateBody", request.get("TemplateURL"))
-        failed = "The submitted information didn't contain changes. Submit different information to create a change set." if unchanged else None
+        failed = (
+            "The submitted information didn't contain changes. Submit different information to create a change set." if unchanged else None
+        )
         failed = failed or self.fail_change_set
         change = {"ResourceChange": {"Action": "Add", "LogicalResourceId": "Thing", "ResourceType": "AWS::SNS::Topic"}}
         self.change_sets[identifier] = {
@@ -127,7 +139,11 @@ class FakeCloudFormation:
         return dict(self.change_sets[ChangeSetName])
 
     def list_change_sets(self, StackName: str) -> dict[str, Any]:
-        return {"Summaries": [{"ChangeSetId": key} for key, made in self.change_sets.items() if made["StackId"] == self._find(StackName)["StackId"]]}
+        return {
+            "Summaries": [
+                {"ChangeSetId": key} for key, made in self.change_sets.items() if made["StackId"] == self._find(StackName)["StackId"]
+            ]
+        }
 
     def delete_change_set(self, ChangeSetName: str) -> None:
         self.calls.append("delete_change_set")

@@ -8,7 +8,9 @@ from scripts.core.changes import Change
 STACK = "AWS::CloudFormation::Stack"
 
 
-def change(logical_id: str, kind: str, action: str, replacement: str = "False", children: tuple[Change, ...] | None = None, **more: object) -> Change:
+def change(
+    logical_id: str, kind: str, action: str, replacement: str = "False", children: tuple[Change, ...] | None = None, **more: object
+) -> Change:
     fields = {"properties": (), "policy": "", "physical_id": "", **more}
     return Change(logical_id, kind, action, replacement, children=children, **fields)  # type: ignore[arg-type]
 
@@ -55,7 +57,9 @@ def test_a_new_stack_is_one_line_unless_verbose() -> None:
 
 
 def test_costly_replacements_are_warned_of() -> None:
-    assert changes.warnings(TREE) == ["Fleet/Group (AWS::AutoScaling::AutoScalingGroup) is replaced: its hosts come up without a release until one is deployed"]
+    assert changes.warnings(TREE) == [
+        "Fleet/Group (AWS::AutoScaling::AutoScalingGroup) is replaced: its hosts come up without a release until one is deployed"
+    ]
     kept = change("Bucket", "AWS::S3::Bucket", "Remove", policy="Retain")
     lost = change("Bucket", "AWS::S3::Bucket", "Remove", policy="Delete")
     assert changes.warnings([kept]) == []
@@ -70,7 +74,11 @@ def test_a_description_is_read() -> None:
             "LogicalResourceId": "Group",
             "ResourceType": "T",
             "Replacement": "True",
-            "Details": [{"Target": {"Attribute": "Properties", "Name": "A"}}, {"Target": {"Attribute": "Tags"}}, {"Target": {"Attribute": "Properties", "Name": "A"}}],
+            "Details": [
+                {"Target": {"Attribute": "Properties", "Name": "A"}},
+                {"Target": {"Attribute": "Tags"}},
+                {"Target": {"Attribute": "Properties", "Name": "A"}},
+            ],
         },
         None,
     )
@@ -82,10 +90,22 @@ class Hierarchy:
 
     def describe_change_set(self, ChangeSetName: str, NextToken: str = "") -> dict[str, object]:
         def row(logical_id: str, **more: str) -> dict[str, object]:
-            return {"ResourceChange": {"Action": "Modify", "LogicalResourceId": logical_id, "ResourceType": STACK if more else "AWS::SNS::Topic", **more}}
+            return {
+                "ResourceChange": {
+                    "Action": "Modify",
+                    "LogicalResourceId": logical_id,
+                    "ResourceType": STACK if more else "AWS::SNS::Topic",
+                    **more,
+                }
+            }
 
         if ChangeSetName == "root" and not NextToken:
-            return {"Status": "FAILED", "StatusReason": "Nested change set inner was not successfully created: Currently in FAILED.", "Changes": [row("A")], "NextToken": "2"}
+            return {
+                "Status": "FAILED",
+                "StatusReason": "Nested change set inner was not successfully created: Currently in FAILED.",
+                "Changes": [row("A")],
+                "NextToken": "2",
+            }
         if ChangeSetName == "root":
             return {"Status": "FAILED", "Changes": [row("Inner", ChangeSetId="inner"), row("Same", ChangeSetId="same")]}
         if ChangeSetName == "inner":
@@ -105,7 +125,9 @@ def test_the_reasons_of_nested_change_sets_are_found() -> None:
 
 
 def test_an_empty_change_set_is_told_from_a_failed_one() -> None:
-    assert changesets.is_empty("FAILED", "The submitted information didn't contain changes. Submit different information to create a change set.")
+    assert changesets.is_empty(
+        "FAILED", "The submitted information didn't contain changes. Submit different information to create a change set."
+    )
     assert changesets.is_empty("FAILED", "No updates are to be performed.")
     assert not changesets.is_empty("FAILED", "Parameter X must have a value")
     assert not changesets.is_empty("CREATE_COMPLETE", "")

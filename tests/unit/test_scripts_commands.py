@@ -58,7 +58,11 @@ class Place:
     def with_store(self) -> None:
         body = (self.root / "templates/release-store.yaml").read_text()
         self.cloudformation.add(
-            "sample-release-store", "CREATE_COMPLETE", _body=body, Outputs=[BUCKET], Parameters=[{"ParameterKey": "ServiceName", "ParameterValue": "sample"}]
+            "sample-release-store",
+            "CREATE_COMPLETE",
+            _body=body,
+            Outputs=[BUCKET],
+            Parameters=[{"ParameterKey": "ServiceName", "ParameterValue": "sample"}],
         )
 
 
@@ -151,8 +155,17 @@ def test_destroy_of_nothing_is_done(place: Place) -> None:
 def test_destroy_shows_what_stays_asks_and_keeps_what_others_use(tmp_path: Path) -> None:
     place = Place(tmp_path, "y")
     place.with_store()
-    place.cloudformation.add("sample-environment-gamma", "CREATE_COMPLETE", _body="Resources: {Logs: {Type: 'AWS::Logs::LogGroup', DeletionPolicy: Retain}}")
-    place.cloudformation.resource_summaries = [{"LogicalResourceId": "Logs", "PhysicalResourceId": "the-logs", "ResourceType": "AWS::Logs::LogGroup", "ResourceStatus": "CREATE_COMPLETE"}]
+    place.cloudformation.add(
+        "sample-environment-gamma", "CREATE_COMPLETE", _body="Resources: {Logs: {Type: 'AWS::Logs::LogGroup', DeletionPolicy: Retain}}"
+    )
+    place.cloudformation.resource_summaries = [
+        {
+            "LogicalResourceId": "Logs",
+            "PhysicalResourceId": "the-logs",
+            "ResourceType": "AWS::Logs::LogGroup",
+            "ResourceStatus": "CREATE_COMPLETE",
+        }
+    ]
     assert destroy.main(["--env", "gamma", "--local"], place.world) == 0
     assert "the-logs" in place.recorder.text and "logs outlive" in place.recorder.text
     assert {stack["StackName"]: stack["StackStatus"] for stack in place.cloudformation.stacks.values()} == {
@@ -173,12 +186,19 @@ def test_destroy_refuses_what_others_need(place: Place) -> None:
 def test_the_order_of_removal() -> None:
     def environment(name: str, **parameters: str) -> settings.Environment:
         values = {"ServiceName": "sample", **parameters}
-        return settings.from_document(name, {"template": name, "account": "000000000000", "regions": ["r"], "needs": ["store"], "parameters": values}, "f")
+        return settings.from_document(
+            name, {"template": name, "account": "000000000000", "regions": ["r"], "needs": ["store"], "parameters": values}, "f"
+        )
 
     environments = {e.name: e for e in (environment("gamma"), environment("pipeline", A="${gamma.X}", B="${prod.Y}"), environment("prod"))}
     assert [environment.name for environment in removal.order(environments.values())] == ["pipeline", "gamma", "prod"]
     steps = removal.plan("all", environments)
-    assert [[item.stack_name for item in step] for step in steps] == [["sample-pipeline"], ["sample-gamma"], ["sample-prod"], ["sample-store"]]
+    assert [[item.stack_name for item in step] for step in steps] == [
+        ["sample-pipeline"],
+        ["sample-gamma"],
+        ["sample-prod"],
+        ["sample-store"],
+    ]
     assert removal.plan("gamma", environments) == [[removal.Item("sample-gamma", "r")]]
     with pytest.raises(WrongUse, match="did you mean gamma"):
         removal.plan("gama", environments)
@@ -222,7 +242,11 @@ class FakeCloudWatch:
 
     def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
         assert AlarmTypes == ["CompositeAlarm"]
-        return {"CompositeAlarms": [{"AlarmName": name, "AlarmArn": f"arn:{name}", "StateValue": self.state} for name in AlarmNames if name != "gone"]}
+        return {
+            "CompositeAlarms": [
+                {"AlarmName": name, "AlarmArn": f"arn:{name}", "StateValue": self.state} for name in AlarmNames if name != "gone"
+            ]
+        }
 
 
 def test_triggers_are_the_composites_that_are_there() -> None:
@@ -252,7 +276,9 @@ def test_a_quota_that_does_not_suffice_is_a_problem_and_one_that_cannot_be_read_
 
     class Denied:
         def get_service_quota(self, **_: str) -> None:
-            raise refusal("AccessDeniedException", "User: arn is not authorized to perform: servicequotas:GetServiceQuota", "GetServiceQuota")
+            raise refusal(
+                "AccessDeniedException", "User: arn is not authorized to perform: servicequotas:GetServiceQuota", "GetServiceQuota"
+            )
 
     problems, notes = prerequisites.check_quotas(FakeAws({"service-quotas": Denied()}), "r", [need])
     assert problems == [] and "servicequotas:GetServiceQuota" in notes[0]
@@ -296,7 +322,10 @@ def complete(connections: FakeConnections, pipeline: FakePipeline, wait_seconds:
 def test_a_pending_connection_is_waited_for_and_the_failed_release_started() -> None:
     pipeline = FakePipeline("Unable to use Connection: the connection is not in state AVAILABLE")
     recorder = complete(FakeConnections(3), pipeline, 60)
-    assert "https://us-east-1.console.aws.amazon.com/codesuite/settings/123456789012/us-east-1/codeconnections/connections/abc" in recorder.text
+    assert (
+        "https://us-east-1.console.aws.amazon.com/codesuite/settings/123456789012/us-east-1/codeconnections/connections/abc"
+        in recorder.text
+    )
     assert pipeline.started == 1
 
 
@@ -321,17 +350,32 @@ class FakeReleases:
     """A group whose last deployment failed on one host and left the good release on the other."""
 
     def get_deployment_group(self, applicationName: str, deploymentGroupName: str) -> dict[str, Any]:
-        return {"deploymentGroupInfo": {"lastSuccessfulDeployment": {"deploymentId": "d-good"}, "lastAttemptedDeployment": {"deploymentId": "d-bad"}}}
+        return {
+            "deploymentGroupInfo": {
+                "lastSuccessfulDeployment": {"deploymentId": "d-good"},
+                "lastAttemptedDeployment": {"deploymentId": "d-bad"},
+            }
+        }
 
     def get_deployment(self, deploymentId: str) -> dict[str, Any]:
         where = {"bucket": "b", "key": deploymentId, "version": "1", "bundleType": "zip"}
-        return {"deploymentInfo": {"status": "Failed" if deploymentId == "d-bad" else "Succeeded", "creator": "user", "revision": {"revisionType": "S3", "s3Location": where}}}
+        return {
+            "deploymentInfo": {
+                "status": "Failed" if deploymentId == "d-bad" else "Succeeded",
+                "creator": "user",
+                "revision": {"revisionType": "S3", "s3Location": where},
+            }
+        }
 
     def list_deployment_targets(self, deploymentId: str) -> dict[str, Any]:
         return {"targetIds": ["i-2", "i-1"]}
 
     def batch_get_deployment_targets(self, deploymentId: str, targetIds: list[str]) -> dict[str, Any]:
-        return {"deploymentTargets": [{"instanceTarget": {"targetId": name, "status": "Succeeded" if name == "i-1" else "Failed"}} for name in targetIds]}
+        return {
+            "deploymentTargets": [
+                {"instanceTarget": {"targetId": name, "status": "Succeeded" if name == "i-1" else "Failed"}} for name in targetIds
+            ]
+        }
 
     get_paginator = FakeCodeDeploy.get_paginator
 
@@ -346,12 +390,18 @@ class FakeBundles:
 
 def test_status_tells_what_runs_where_and_goes_on_past_what_it_may_not_read(place: Place) -> None:
     place.with_store()
-    outputs = [{"OutputKey": key, "OutputValue": value} for key, value in {**GROUPS, "FleetCompositeAlarmName": "fleet-alarm"}.items() if key != "OneBoxDeploymentGroupName"]
+    outputs = [
+        {"OutputKey": key, "OutputValue": value}
+        for key, value in {**GROUPS, "FleetCompositeAlarmName": "fleet-alarm"}.items()
+        if key != "OneBoxDeploymentGroupName"
+    ]
     place.cloudformation.add("sample-environment-gamma", "UPDATE_COMPLETE", Outputs=outputs)
 
     class Denied:
         def describe_alarms(self, **_: Any) -> None:
-            raise refusal("AccessDenied", "User: arn:x is not authorized to perform: cloudwatch:DescribeAlarms on resource: *", "DescribeAlarms")
+            raise refusal(
+                "AccessDenied", "User: arn:x is not authorized to perform: cloudwatch:DescribeAlarms on resource: *", "DescribeAlarms"
+            )
 
     place.aws.clients.update({"codedeploy": FakeReleases(), "s3": FakeBundles(), "cloudwatch": Denied()})
     assert status.main(["--env", "gamma", "--local"], place.world) == 0
@@ -388,6 +438,8 @@ def test_validate_is_content_with_good_ones(tmp_path: Path) -> None:
     shutil.rmtree(place.root / "parameters")
     (place.root / "templates/environment.yaml").unlink()
     store = place.root / "templates/release-store.yaml"
-    store.write_text(store.read_text().replace("    Type: AWS::S3::Bucket\n", "    Type: AWS::S3::Bucket\n    Metadata: {Service: !Ref ServiceName}\n"))
+    store.write_text(
+        store.read_text().replace("    Type: AWS::S3::Bucket\n", "    Type: AWS::S3::Bucket\n    Metadata: {Service: !Ref ServiceName}\n")
+    )
     assert validate.main([], place.world) == 0, place.recorder.text + place.recorder.errors
     assert "are good" in place.recorder.text

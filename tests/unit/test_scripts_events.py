@@ -16,7 +16,17 @@ STACK = "AWS::CloudFormation::Stack"
 
 
 def event(second: int, stack: str, resource: str, kind: str, status: str, reason: str = "", physical_id: str = "p") -> Event:
-    return Event(f"{second}{resource}{status}", stack, stack.split("/")[1], resource, physical_id, kind, status, reason, START + timedelta(seconds=second))
+    return Event(
+        f"{second}{resource}{status}",
+        stack,
+        stack.split("/")[1],
+        resource,
+        physical_id,
+        kind,
+        status,
+        reason,
+        START + timedelta(seconds=second),
+    )
 
 
 def own(second: int, stack: str, status: str, reason: str = "") -> Event:
@@ -77,7 +87,10 @@ def test_nothing_failed() -> None:
 
 def test_paths_go_through_several_levels() -> None:
     inner = "arn:aws:cloudformation:us-east-1:000000000000:stack/inner/3"
-    told = [event(0, FLEET, "Inner", STACK, "CREATE_IN_PROGRESS", physical_id=inner), event(0, ROOT, "Fleet", STACK, "CREATE_IN_PROGRESS", physical_id=FLEET)]
+    told = [
+        event(0, FLEET, "Inner", STACK, "CREATE_IN_PROGRESS", physical_id=inner),
+        event(0, ROOT, "Fleet", STACK, "CREATE_IN_PROGRESS", physical_id=FLEET),
+    ]
     assert events.paths(told, ROOT) == {ROOT: "", FLEET: "Fleet", inner: "Fleet/Inner"}
     assert events.place(own(1, inner, "CREATE_COMPLETE"), events.paths(told, ROOT)) == "Fleet/Inner"
 
@@ -104,7 +117,14 @@ class Pages:
         self.asked += 1
         start = int(NextToken)
         rows = [
-            {"EventId": e.id, "StackId": e.stack_id, "StackName": e.stack_name, "LogicalResourceId": e.resource, "ResourceStatus": e.status, "Timestamp": e.time}
+            {
+                "EventId": e.id,
+                "StackId": e.stack_id,
+                "StackName": e.stack_name,
+                "LogicalResourceId": e.resource,
+                "ResourceStatus": e.status,
+                "Timestamp": e.time,
+            }
             for e in self.told[start : start + 2]
         ]
         return {"StackEvents": rows, **({"NextToken": str(start + 2)} if start + 2 < len(self.told) else {})}

@@ -33,7 +33,10 @@ def test_only_the_template_urls_are_replaced(folder: Path) -> None:
 
 
 def test_children_come_first_and_once(folder: Path) -> None:
-    assert [str(file.relative) for file in packaging.plan(folder, "environment", STORE).files] == ["environment/inner.yaml", "environment.yaml"]
+    assert [str(file.relative) for file in packaging.plan(folder, "environment", STORE).files] == [
+        "environment/inner.yaml",
+        "environment.yaml",
+    ]
 
 
 def test_same_input_same_keys_and_a_changed_child_changes_its_parent(folder: Path) -> None:
@@ -72,7 +75,9 @@ def test_a_missing_child_and_a_circle_are_named(folder: Path) -> None:
     assert "environment/inner.yaml" in str(caught.value)
     shutil.copy(folder / "environment.yaml", folder / "environment/inner.yaml")
     (folder / "environment/environment").mkdir()
-    (folder / "environment/inner.yaml").write_text((folder / "environment.yaml").read_text().replace("environment/inner.yaml", "../environment.yaml"))
+    (folder / "environment/inner.yaml").write_text(
+        (folder / "environment.yaml").read_text().replace("environment/inner.yaml", "../environment.yaml")
+    )
     with pytest.raises(WrongUse, match="circle"):
         packaging.plan(folder, "environment", STORE)
 
@@ -85,7 +90,9 @@ Resources:
   C: {Type: 'AWS::SNS::Topic', Properties: {TemplateURL: 'no/stack.yaml'}}
   D: {Type: 'AWS::CloudFormation::Stack', Properties: {TemplateURL: d.yaml}}
 """
-    assert [(child.logical_id, child.location, text[child.start : child.end]) for child in templates.children(text)] == [("D", "d.yaml", "d.yaml")]
+    assert [(child.logical_id, child.location, text[child.start : child.end]) for child in templates.children(text)] == [
+        ("D", "d.yaml", "d.yaml")
+    ]
 
 
 def test_places_hold_with_characters_of_several_bytes(folder: Path) -> None:
@@ -111,11 +118,18 @@ def test_a_copy_is_laid_out_like_the_tree(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_templates_parameters_are_texts() -> None:
-    specs = templates.parameter_specs({"Parameters": {"A": {"Type": "String", "Default": True, "AllowedValues": [True, False]}, "B": {"Type": "Number", "MinValue": 2}}})
+    specs = templates.parameter_specs(
+        {"Parameters": {"A": {"Type": "String", "Default": True, "AllowedValues": [True, False]}, "B": {"Type": "Number", "MinValue": 2}}}
+    )
     assert specs["A"].default == "true" and specs["A"].allowed_values == ("true", "false")
     assert specs["B"].default is None and specs["B"].min_value == "2"
 
 
 def test_what_a_template_keeps() -> None:
-    document = {"Resources": {"Bucket": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "RetainExceptOnCreate"}, "Topic": {"Type": "AWS::SNS::Topic", "DeletionPolicy": "Delete"}}}
+    document = {
+        "Resources": {
+            "Bucket": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "RetainExceptOnCreate"},
+            "Topic": {"Type": "AWS::SNS::Topic", "DeletionPolicy": "Delete"},
+        }
+    }
     assert [item.logical_id for item in templates.kept(document)] == ["Bucket"]

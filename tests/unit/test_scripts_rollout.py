@@ -38,9 +38,13 @@ class Bench:
 
     def driver(self, yes: bool = True) -> Driver:
         console = self.recorder.console
-        return Driver(self.cloudformation, "us-east-1", Board(console), self.clock, 2.0, False, lambda question: console.confirm(question, yes))
+        return Driver(
+            self.cloudformation, "us-east-1", Board(console), self.clock, 2.0, False, lambda question: console.confirm(question, yes)
+        )
 
-    def deploy(self, wanted: Request | None = None, yes: bool = True, adjust: rollout.Adjust = lambda request, stack: request) -> stacks.Stack:
+    def deploy(
+        self, wanted: Request | None = None, yes: bool = True, adjust: rollout.Adjust = lambda request, stack: request
+    ) -> stacks.Stack:
         work = {"us-east-1": (self.driver(yes), wanted or request())}
         return rollout.deploy(work, self.recorder.console, self.clock, yes, False, adjust)["us-east-1"]
 
@@ -252,7 +256,9 @@ def test_a_status_from_before_the_operation_is_not_taken_for_its_end(bench: Benc
 
 def test_deleting_that_fails_gives_the_cause(bench: Bench) -> None:
     stack_id = bench.cloudformation.add(NAME, "CREATE_COMPLETE")
-    bench.cloudformation.endings = [("DELETE_FAILED", [("Bucket", "AWS::S3::Bucket", "DELETE_FAILED", "The bucket you tried to delete is not empty")])]
+    bench.cloudformation.endings = [
+        ("DELETE_FAILED", [("Bucket", "AWS::S3::Bucket", "DELETE_FAILED", "The bucket you tried to delete is not empty")])
+    ]
     stack = stacks.find(bench.cloudformation, stack_id)
     assert stack is not None
     with pytest.raises(CommandError, match="Bucket .*not empty") as caught:

@@ -15,7 +15,16 @@ LOCAL = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "AWS_ACCESS_KEY_ID": "loca
 
 @pytest.mark.parametrize(
     ("url", "expected"),
-    [("http://127.0.0.1:4566", True), ("http://localhost:1", True), ("http://[::1]:1", True), ("http://127.9.9.9", True), ("https://aws.example", False), ("http://10.0.0.1", False), ("http://localhost.example", False), ("", False)],
+    [
+        ("http://127.0.0.1:4566", True),
+        ("http://localhost:1", True),
+        ("http://[::1]:1", True),
+        ("http://127.9.9.9", True),
+        ("https://aws.example", False),
+        ("http://10.0.0.1", False),
+        ("http://localhost.example", False),
+        ("", False),
+    ],
 )
 def test_loopback(url: str, expected: bool) -> None:
     assert session.is_loopback(url) is expected
@@ -37,7 +46,9 @@ def test_local_is_refused_when_a_call_could_leave(environ: dict[str, str]) -> No
 
 def test_local_reads_nothing_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "config"
-    config.write_text("[profile mine]\nregion = eu-west-1\nendpoint_url = https://elsewhere.example\n[default]\nendpoint_url = https://elsewhere.example\n")
+    config.write_text(
+        "[profile mine]\nregion = eu-west-1\nendpoint_url = https://elsewhere.example\n[default]\nendpoint_url = https://elsewhere.example\n"
+    )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_PROFILE", "mine")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "FOREIGN")
@@ -60,7 +71,9 @@ def test_the_target_is_named() -> None:
     regions = ("us-east-1", "eu-west-1")
     line = session.identify(FakeAws({}), regions).line
     assert line == "Target: account 123456789012 (the-alias) · us-east-1, eu-west-1 · caller arn:aws:iam::123456789012:user/someone"
-    assert session.identify(FakeAws({}, local=True, endpoint="http://127.0.0.1:4566"), regions).line.startswith("Target: local AWS at http://127.0.0.1:4566")
+    assert session.identify(FakeAws({}, local=True, endpoint="http://127.0.0.1:4566"), regions).line.startswith(
+        "Target: local AWS at http://127.0.0.1:4566"
+    )
     assert "an endpoint on this machine, not AWS" in session.identify(FakeAws({}, endpoint="http://127.0.0.1:4566"), regions).line
 
 
@@ -83,7 +96,11 @@ def test_another_account_is_refused_with_exit_code_2() -> None:
 @pytest.mark.parametrize(
     ("code", "message", "said"),
     [
-        ("AccessDenied", "User: arn:x is not authorized to perform: cloudformation:CreateChangeSet on resource: y", "cloudformation:CreateChangeSet"),
+        (
+            "AccessDenied",
+            "User: arn:x is not authorized to perform: cloudformation:CreateChangeSet on resource: y",
+            "cloudformation:CreateChangeSet",
+        ),
         ("403", "Forbidden", "HeadObject"),
         ("ExpiredToken", "The security token included in the request is expired", "log in again"),
         ("InvalidClientTokenId", "The security token included in the request is invalid", "AWS_ACCESS_KEY_ID"),

@@ -26,7 +26,11 @@ def edit(project: Path, old: str, new: str, file: str = "parameters/gamma.yaml")
 
 def test_an_environment_is_read_with_its_texts_as_written(project: Path) -> None:
     gamma = settings.load(project, "gamma", local=False)
-    assert (gamma.account, gamma.stack_name, gamma.needed_stack_name("release-store")) == ("111122223333", "sample-environment-gamma", "sample-release-store")
+    assert (gamma.account, gamma.stack_name, gamma.needed_stack_name("release-store")) == (
+        "111122223333",
+        "sample-environment-gamma",
+        "sample-release-store",
+    )
     assert gamma.parameters_in("us-west-2")["FleetSize"] == "4"
     assert gamma.parameters_in("us-west-2")["AmiId"].startswith("ami-")
 
@@ -40,7 +44,9 @@ def test_the_overlay_is_merged_and_replaces_lists(project: Path) -> None:
 
 
 def test_a_stack_is_not_named_twice_after_its_environment(project: Path) -> None:
-    (project / "parameters/pipeline.yaml").write_text("template: pipeline\naccount: '111122223333'\nregions: [us-east-1]\nparameters: {ServiceName: sample}\n")
+    (project / "parameters/pipeline.yaml").write_text(
+        "template: pipeline\naccount: '111122223333'\nregions: [us-east-1]\nparameters: {ServiceName: sample}\n"
+    )
     assert settings.load(project, "pipeline", local=False).stack_name == "sample-pipeline"
 
 
