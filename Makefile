@@ -54,11 +54,11 @@ package: $(VENV)/.stamp ## Upload the templates of ENV and print their URLs and 
 	@$(AIM) $(PY) -m scripts.package --env "$(ENV)" $(FLAGS)
 
 .PHONY: deploy
-deploy: $(if $(LOCAL),setup,$(VENV)/.stamp) ## Deploy ENV=gamma|prod|pipeline to AWS, or with LOCAL=1 to the local AWS
-	@$(AIM) $(PY) -m scripts.deploy --env "$(ENV)" $(FLAGS) $(if $(IGNORE_ALARMS),--ignore-alarms)
+deploy: $(if $(LOCAL),setup,$(VENV)/.stamp) ## Deploy ENV=gamma|prod|pipeline to AWS, or with LOCAL=1 to the local AWS (IGNORE_ALARMS=1, NO_WAIT=1)
+	@$(AIM) $(PY) -m scripts.deploy --env "$(ENV)" $(FLAGS) $(if $(IGNORE_ALARMS),--ignore-alarms) $(if $(NO_WAIT),--no-wait)
 
 .PHONY: destroy
-destroy: $(VENV)/.stamp ## Remove the stacks of ENV; says what is kept and why
+destroy: $(VENV)/.stamp ## Remove the stacks of ENV (or all, or release-store); says what is kept and why
 	@$(AIM) $(PY) -m scripts.destroy --env "$(ENV)" $(FLAGS)
 
 .PHONY: status
