@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import importlib.metadata
+import json
 import logging
 import os
 import secrets
@@ -112,8 +113,6 @@ class Emulator:
 
     def register_commands(self, key: str, target_prefix: str, handle: Callable[[str, dict[str, Any], Context], dict[str, Any]]) -> None:
         """Serve a JSON service without a botocore model: `handle(operation, params, ctx)` answers its requests."""
-        import json
-
         self._router.SERVICE_PATTERNS[key] = {"target_prefixes": [target_prefix], "host_patterns": []}
         self._actions.SERVICE_TO_IAM_NAMESPACE.pop(key, None)
 
@@ -200,7 +199,8 @@ class Emulator:
             context = self._evaluator.EvalContext(
                 principal_arn=service_principal, principal_type="Service", principal_account=account, action="sts:AssumeRole",
                 resource_arn=role_arn, region="", service_context={"aws:sourceaccount": account})
-            trusted = self._evaluator.evaluate_trust_policy(record.get("AssumeRolePolicyDocument", "{}"), service_principal, context)
+            trusted = self._evaluator.evaluate_trust_policy(_for_service(record.get("AssumeRolePolicyDocument", "{}"), service_principal),
+                                                            service_principal, context)
         except ServiceError:
             trusted = False
         if not trusted:
@@ -242,6 +242,22 @@ class Emulator:
 
 # Services whose refusals are `AccessDenied` with status 403 (Query, EC2, S3); JSON services answer `AccessDeniedException`.
 _QUERY_IAM = {"cloudformation", "autoscaling", "elasticloadbalancing", "cloudwatch", "ec2", "iam", "sts", "sns", "s3"}
+
+
+def _for_service(document: str | dict[str, Any], service_principal: str) -> dict[str, Any]:
+    """Return the statements of a trust policy that speak of an AWS service, as statements about everyone.
+
+    MiniStack's matcher of trust policies knows no service principals but as a stand-in for root.
+    """
+    parsed = json.loads(document) if isinstance(document, str) else document
+    statements = parsed.get("Statement", [])
+    kept = []
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        principal = statement.get("Principal", {})
+        services = principal.get("Service", []) if isinstance(principal, dict) else []
+        if principal == "*" or service_principal in ([services] if isinstance(services, str) else services):
+            kept.append({**statement, "Principal": "*"})
+    return {"Version": "2012-10-17", "Statement": kept}
 
 
 def _method(service: Service, operation: str) -> Callable[[Context, dict[str, Any]], dict[str, Any] | None] | None:

@@ -1,0 +1,1 @@
+"""AWS CodeConnections: connections to a code provider, behind which stand bare git repositories of this machine."""

@@ -1,0 +1,1 @@
+"""CodeDeploy for EC2 in place, and the command service that its agents poll."""

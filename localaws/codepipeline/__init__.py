@@ -1,0 +1,1 @@
+"""AWS CodePipeline: executions through stages of actions, over an engine that is pure."""

@@ -1,0 +1,74 @@
+"""Artifacts in S3, as CodePipeline and CodeBuild keep them: put and fetched with a role's credentials, under the store's key.
+
+AWS's S3 asks KMS in the name of whoever puts or gets an object under a key. MiniStack's does not, so the same questions are put here:
+`kms:GenerateDataKey` before a put and `kms:Decrypt` before a get, with the role's own credentials.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from localaws.service import Aws, Clients, Context
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+def new_key(pipeline: str, artifact: str) -> str:
+    """A fresh object key: the pipeline's name cut to 20 characters, the artifact's to 10, and seven random ones, as on AWS."""
+    return f"{pipeline[:20]}/{artifact[:10]}/{''.join(secrets.choice(_ALPHABET) for _ in range(7))}"
+
+
+def role_context(clients: Clients, region: str) -> Context:
+    """The principal behind a role's clients, for `Aws.authorize`."""
+    arn = clients.client("sts", region).get_caller_identity()["Arn"]
+    return Context(clients.account, region, arn, str(clients.credentials()["AccessKeyId"]))
+
+
+def put(clients: Clients, region: str, bucket: str, key: str, body: bytes, kms_key: str | None) -> None:
+    """Put an object, encrypted with KMS (the account's aws/s3 key without `kms_key`). Raises ClientError, AccessDenied included."""
+    encryption = {"ServerSideEncryption": "aws:kms"}
+    if kms_key:
+        clients.client("kms", region).generate_data_key(KeyId=kms_key, KeySpec="AES_256")
+        encryption["SSEKMSKeyId"] = kms_key
+    clients.client("s3", region).put_object(Bucket=bucket, Key=key, Body=body, **encryption)
+
+
+def get(aws: Aws, clients: Clients, region: str, bucket: str, key: str, version: str | None = None) -> tuple[bytes, dict[str, Any]]:
+    """Fetch an object and what S3 says of it (ETag, VersionId, …).
+
+    Raises ClientError where S3 refuses, ServiceError AccessDenied where the key's use is refused.
+    """
+    answer = clients.client("s3", region).get_object(Bucket=bucket, Key=key, **({"VersionId": version} if version else {}))
+    _may_decrypt(aws, clients, region, answer)
+    return answer["Body"].read(), answer
+
+
+def head(aws: Aws, clients: Clients, region: str, bucket: str, key: str) -> dict[str, Any]:
+    """What S3 says of an object (ETag, VersionId, …); raises as `get` does."""
+    answer = clients.client("s3", region).head_object(Bucket=bucket, Key=key)
+    _may_decrypt(aws, clients, region, answer)
+    return dict(answer)
+
+
+def _may_decrypt(aws: Aws, clients: Clients, region: str, answer: dict[str, Any]) -> None:
+    key = answer.get("SSEKMSKeyId")
+    if key and key.startswith("arn:") and ":alias/" not in key:
+        aws.authorize(role_context(clients, region), "kms:Decrypt", key)
+
+
+def message_of(error: Exception) -> str:
+    """The message that a service gave, without botocore's words around it."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Message") or error)
+    return str(getattr(error, "message", error))
+
+
+def denied(error: Exception) -> bool:
+    """Say whether a service refused for want of permission."""
+    code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else getattr(error, "code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(error, ClientError) else None
+    return "AccessDenied" in code or "NotAuthorized" in code or code in ("Forbidden", "403") or status == 403

@@ -1,0 +1,1 @@
+"""Systems Manager's associations, in front of MiniStack's ssm: the one document played is the installation of the CodeDeploy agent."""
