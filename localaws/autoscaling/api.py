@@ -6,10 +6,12 @@ Source: https://docs.aws.amazon.com/autoscaling/ec2/APIReference/ ; wording of e
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import logging
 import threading
 import uuid
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -61,7 +63,7 @@ class Api(Service):
         with self.lock:
             if name in self._stores[ctx]["groups"]:
                 pending = " and is pending delete" if self._stores[ctx]["groups"][name]["Deleting"] else ""
-                raise ServiceError("AlreadyExists", f"AutoScalingGroup by this name already exists{pending} - A group with the name {name} already exists")
+                raise _taken(name, pending)
         if not params.get("LaunchTemplate"):
             raise ServiceError("ValidationError", "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or "
                                "MixedInstancesPolicy parameter.")
@@ -87,7 +89,7 @@ class Api(Service):
             group["Hooks"][hook["LifecycleHookName"]] = _hook(hook, {})
         with self.lock:
             if name in self._stores[ctx]["groups"]:
-                raise ServiceError("AlreadyExists", f"AutoScalingGroup by this name already exists - A group with the name {name} already exists")
+                raise _taken(name)
             self._stores[ctx]["groups"][name] = group
         self._wake.set()
         return {}
@@ -104,7 +106,7 @@ class Api(Service):
             self._try_launch(ctx, template, zones[0][1])
         with self.lock:
             group = self._group(ctx, params["AutoScalingGroupName"])
-            least, most = params.get("MinSize", group["Min"]), params.get("MaxSize", group["Max"])
+            least, most = int(params.get("MinSize", group["Min"])), int(params.get("MaxSize", group["Max"]))
             # Without a desired capacity, the old one is moved into the new bounds.
             desired = params.get("DesiredCapacity", max(least, min(most, group["Desired"])))
             _check_sizes(least, most, desired)
@@ -153,9 +155,11 @@ class Api(Service):
         with self.lock:
             group, wanted = self._group(ctx, params["AutoScalingGroupName"]), params["DesiredCapacity"]
             if wanted > group["Max"]:
-                raise ServiceError("ValidationError", f"New SetDesiredCapacity value {wanted} is above max value {group['Max']} for the AutoScalingGroup.")
+                raise ServiceError("ValidationError", f"New SetDesiredCapacity value {wanted} is above max value {group['Max']} for the "
+                                   "AutoScalingGroup.")
             if wanted < group["Min"]:
-                raise ServiceError("ValidationError", f"New SetDesiredCapacity value {wanted} is below min value {group['Min']} for the AutoScalingGroup.")
+                raise ServiceError("ValidationError", f"New SetDesiredCapacity value {wanted} is below min value {group['Min']} for the "
+                                   "AutoScalingGroup.")
             group["Told"] = (f"At {engine._stamp(self.aws.clock.now())} a user request explicitly set group desired capacity changing the desired "
                              f"capacity from {group['Desired']} to {wanted}. ")
             group["Desired"] = wanted
@@ -415,7 +419,7 @@ class Api(Service):
         targets = world.targets(target_groups) if target_groups else None
         with self.lock:
             later = [member["Id"] for member in _shown(group) if member["Id"] not in known]
-            seen = engine.World({**states, **{instance_id: "pending" for instance_id in later}}, targets)
+            seen = engine.World({**states, **dict.fromkeys(later, "pending")}, targets)
             effects = engine.step(group, seen, self.aws.clock.now(), _new_id)
         self._carry_out(account, region, group, effects)
 
@@ -423,17 +427,18 @@ class Api(Service):
         """Do what the engine wants, on the pool; each piece reports back by itself."""
         world = driver.World(self.aws, account, region)
         for effect in effects:
-            work = {"launch": self._launch, "register": self._register}.get(effect.kind)
-            if work is not None:
-                self._submit(lambda effect=effect, work=work: work(world, group, effect))
+            if effect.kind == "launch":
+                self._submit(functools.partial(self._launch, world, group, effect))
+            elif effect.kind == "register":
+                self._submit(functools.partial(self._register, world, group, effect))
             elif effect.kind == "terminate":
-                self._submit(lambda effect=effect: world.terminate(effect.member))
+                self._submit(functools.partial(world.terminate, effect.member))
             elif effect.kind == "deregister":
                 world.deregister(effect.member, effect.data["TargetGroups"])  # now: the next look must find it draining or gone
             elif effect.kind == "hook":
-                self._submit(lambda effect=effect: world.hook(group["Name"], group["Arn"], effect.member, effect.data))
+                self._submit(functools.partial(world.hook, group["Name"], group["Arn"], effect.member, effect.data))
             elif effect.kind == "event":
-                self._submit(lambda effect=effect: world.event(effect.data["DetailType"], effect.data["Detail"], group["Arn"]))
+                self._submit(functools.partial(world.event, effect.data["DetailType"], effect.data["Detail"], group["Arn"]))
 
     def _submit(self, work: Callable[[], None]) -> None:
         def logged() -> None:
@@ -535,7 +540,8 @@ class Api(Service):
             ec2 = self.aws.as_service(ctx.account).client("ec2", ctx.region)
             versions = ec2.describe_launch_template_versions(Versions=[version], **names)["LaunchTemplateVersions"]
         except ClientError as error:
-            raise ServiceError("ValidationError", f"You must use a valid fully-formed launch template. {error.response['Error']['Message']}") from error
+            message = error.response["Error"]["Message"]
+            raise ServiceError("ValidationError", f"You must use a valid fully-formed launch template. {message}") from error
         if not versions:
             raise ServiceError("ValidationError", f"You must use a valid fully-formed launch template. Could not find version {version} of "
                                f"{', '.join(names.values())}")
@@ -556,7 +562,8 @@ class Api(Service):
             if code == "DryRunOperation":
                 return
             if code in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
-                raise ServiceError("AccessDenied", f"You are not authorized to use launch template: {template['LaunchTemplateId']}. {message}", 403) from error
+                wrong = f"You are not authorized to use launch template: {template['LaunchTemplateId']}. {message}"
+                raise ServiceError("AccessDenied", wrong, 403) from error
             raise ServiceError("ValidationError", f"You must use a valid fully-formed launch template. {message}") from error
 
     def _check_target_groups(self, ctx: Context, arns: list[str]) -> None:
@@ -566,6 +573,10 @@ class Api(Service):
             self.aws.as_service(ctx.account).client("elbv2", ctx.region).describe_target_groups(TargetGroupArns=arns)
         except ClientError as error:
             raise ServiceError("ValidationError", "Provided Target Groups may not be valid. Please ensure they exist and try again.") from error
+
+
+def _taken(name: str, pending: str = "") -> ServiceError:
+    return ServiceError("AlreadyExists", f"AutoScalingGroup by this name already exists{pending} - A group with the name {name} already exists")
 
 
 def _new_id() -> str:

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any
 
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
@@ -63,7 +64,8 @@ def needs_targets(group: Group) -> bool:
 
 def counts(member: Member) -> bool:
     """Return whether a member counts towards the desired capacity."""
-    return member["State"] == "InService" or member["State"].startswith("Pending")
+    state: str = member["State"]
+    return state == "InService" or state.startswith("Pending")
 
 
 def capacity(group: Group) -> int:
@@ -311,4 +313,4 @@ def _event(group: Group, member: Member, detail_type: str) -> Effect:
 
 
 def _stamp(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from typing import Any, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -118,7 +119,7 @@ class Api(Service):
 
     def _find(self, ctx: Context, name: str) -> dict[str, Any] | None:
         """Return a stack by ARN, or by name among those that are not deleted."""
-        table = self.stores[ctx]["stacks"]
+        table: dict[str, dict[str, Any]] = self.stores[ctx]["stacks"]
         if name.startswith("arn:"):
             return table.get(name)
         with self.lock:
@@ -131,7 +132,8 @@ class Api(Service):
         return found
 
     def _change_set(self, ctx: Context, params: Mapping[str, Any]) -> dict[str, Any]:
-        name, table = params["ChangeSetName"], self.stores[ctx]["change_sets"]
+        name = params["ChangeSetName"]
+        table: dict[str, dict[str, Any]] = self.stores[ctx]["change_sets"]
         if name.startswith("arn:"):
             found = table.get(name)
         else:
@@ -149,7 +151,7 @@ class Api(Service):
             for record in list(self._tables_of(stack_id)["stacks"].values()):
                 for output in record["outputs"].values():
                     if output["export"] == name and record["status"] != "DELETE_COMPLETE":
-                        return output["value"]
+                        return str(output["value"])
             raise TemplateError(f"No export named {name} found.")
         return value
 
@@ -201,11 +203,11 @@ class Api(Service):
             if len(params["TemplateBody"].encode()) > 51200:
                 raise _refused("1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have "
                                "length less than or equal to 51200")
-            return params["TemplateBody"]
+            return str(params["TemplateBody"])
         if params.get("TemplateURL"):
             return stacks.read_url(params["TemplateURL"], job.clients, job.ctx.region, self.runner.endpoint)
         if params.get("UsePreviousTemplate") and record:
-            return record["template"]
+            return str(record["template"])
         raise _refused("Either Template URL or Template Body must be specified.")
 
     def _settings(self, params: Mapping[str, Any], job: Job, stack_id: str, record: Mapping[str, Any] | None
@@ -577,10 +579,7 @@ class Api(Service):
             self.runner.begin_update(record, settings)
 
         def work() -> None:
-            if found["type"] == "CREATE":
-                succeeded = self.runner.create(record, job, on_failure)
-            else:
-                succeeded = not self.runner.update(record, job, rollback)
+            succeeded = self.runner.create(record, job, on_failure) if found["type"] == "CREATE" else not self.runner.update(record, job, rollback)
             with self.lock:
                 table = self.stores[ctx]["change_sets"]
                 for item in [found, *(table[child] for child in found["children"] if child in table)]:

@@ -8,7 +8,8 @@ settings (template, parameters, tags, capabilities, rollback), role_arn, on_fail
 from __future__ import annotations
 
 import uuid
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from localaws.cloudformation import template
 from localaws.cloudformation.engine import Change, Plan

@@ -8,8 +8,9 @@ Source: AWS CloudFormation User Guide, "Stack status codes", "DeletionPolicy", "
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Mapping, Protocol
+from typing import Any, Protocol
 
 from localaws.cloudformation import template
 from localaws.cloudformation.template import UNKNOWN, Effective, Scope, canonical
@@ -273,7 +274,7 @@ class Change:
     scope: tuple[str, ...] = ()
     details: tuple[dict[str, Any], ...] = ()
     policy_action: str = ""
-    child: "Plan | None" = None
+    child: Plan | None = None
 
 
 @dataclass
@@ -309,6 +310,7 @@ def plan(old: Mapping[str, Mapping[str, Any]], old_raw: Mapping[str, Mapping[str
     """
     result = Plan()
     decisions: dict[str, Decision] = {}
+    wanted_properties: dict[str, Mapping[str, Any]] = {}
     children: dict[str, Plan | None] = {}
 
     def ref(name: str) -> Any:
@@ -327,6 +329,8 @@ def plan(old: Mapping[str, Mapping[str, Any]], old_raw: Mapping[str, Mapping[str
         kind = old[name]["type"]
         if decision and decision.action == "update" and (kind == STACK or wanted in VOLATILE.get(kind, ())):
             return UNKNOWN
+        if decision and wanted in decision.changed:
+            return wanted_properties[name].get(wanted, UNKNOWN)
         return attribute_of(old[name], name, wanted)
 
     scope.ref, scope.attribute = ref, attribute
@@ -336,7 +340,7 @@ def plan(old: Mapping[str, Mapping[str, Any]], old_raw: Mapping[str, Mapping[str
         record = old.get(name)
         properties = with_tags(kind, template.resolve(resource.get("Properties") or {}, scope), stack_tags, types)
         decision = decide(kind, record["properties"] if record else None, properties, types)
-        decisions[name] = decision
+        decisions[name], wanted_properties[name] = decision, properties
         metadata = template.resolve(resource.get("Metadata") or {}, scope)
         metadata_changed = record is not None and canonical(metadata) != canonical(record.get("metadata") or {})
         if kind == STACK and decision.action != "none":

@@ -10,9 +10,11 @@ import concurrent.futures
 import copy
 import logging
 import threading
+import time
 import uuid
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Mapping
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -38,17 +40,17 @@ class Job:
 
     ctx: Context
     clients: Clients
-    parent: "Job | None" = None
+    parent: Job | None = None
     failed: threading.Event = field(default_factory=threading.Event)
     cancelled: str = ""
     abandon: bool = False
     """Whether a creation that is stopped is left as it is, because its deletion is what stopped it."""
 
-    def child(self) -> "Job":
+    def child(self) -> Job:
         """Return the job of a nested stack."""
         return Job(self.ctx, self.clients, self)
 
-    def fresh(self) -> "Job":
+    def fresh(self) -> Job:
         """Return a job for the next phase (a rollback does not inherit that something failed)."""
         return Job(self.ctx, self.clients, self.parent.fresh() if self.parent else None)
 
@@ -66,7 +68,8 @@ class Book:
 
     def stack(self, stack_id: str) -> dict[str, Any] | None:
         """Return a stack's record by its ARN."""
-        return self._tables(stack_id)["stacks"].get(stack_id)
+        found: dict[str, Any] | None = self._tables(stack_id)["stacks"].get(stack_id)
+        return found
 
     def add(self, record: dict[str, Any]) -> None:
         """Take a new stack's record in."""
@@ -122,7 +125,7 @@ class Runner:
 
     def __init__(self, book: Book, handlers: Mapping[str, Handler], schemas: Callable[[str], Schemas],
                  exported: Callable[[str], Callable[[str], str]], authorize: Callable[[Job, str, str], None],
-                 endpoint: str = "", pause: Callable[[float], None] = lambda seconds: threading.Event().wait(seconds) and None,
+                 endpoint: str = "", pause: Callable[[float], None] = time.sleep,
                  pool: Callable[[], concurrent.futures.Executor] = lambda: concurrent.futures.ThreadPoolExecutor(8, "cfn"),
                  ) -> None:
         self.book, self._schemas, self._exported, self.authorize = book, schemas, exported, authorize
@@ -427,7 +430,7 @@ class Runner:
         """Delete a stack; `undoing`: as the rollback of its creation. Returns success."""
         undoing = undoing or record["status"] in ("CREATE_FAILED", "ROLLBACK_FAILED")
         self.book.status(record, "DELETE_IN_PROGRESS", reason or ("" if record["ParentId"] else "User Initiated"))
-        left = self._take_down(record, job, undoing, set(retain))
+        left = self._take_down(record, job, undoing, frozenset(retain))
         if left:
             self.book.status(record, "DELETE_FAILED", engine.failure_reason((), (), left))
             return False
@@ -436,7 +439,7 @@ class Runner:
             self.book.status(record, "DELETE_COMPLETE")
         return True
 
-    def _take_down(self, record: dict[str, Any], job: Job, undoing: bool, retain: set[str] = frozenset()) -> list[str]:
+    def _take_down(self, record: dict[str, Any], job: Job, undoing: bool, retain: frozenset[str] = frozenset()) -> list[str]:
         """Delete all resources (and what an unfinished update left beside them); return those that failed."""
         for entry in self._beside(record):
             self._unmake(record, entry["name"], entry["resource"], job, entry["policy"], False)
@@ -475,7 +478,8 @@ class Runner:
             before = {key: copy.deepcopy(record[key]) for key in (
                 "template", "parameters", "tags", "capabilities", "description", "rollback", "outputs", "imports", "resources")}
             leftovers = self._beside(record)
-            record["operation"] = {"before": before, "touched": {}, "cleanup": [{**entry, "left": True} for entry in leftovers], "restored": [], "back": False}
+            record["operation"] = {"before": before, "touched": {}, "restored": [], "back": False,
+                                   "cleanup": [{**entry, "left": True} for entry in leftovers]}
             record.update(changes)
             self.book.status(record, "UPDATE_IN_PROGRESS", "" if record["ParentId"] else "User Initiated")
 
@@ -487,6 +491,8 @@ class Runner:
         """
         reason = self._forward(record, job)
         if reason and not rollback:
+            for child in self._waiting(record):
+                self.clean_up(child, job.fresh())
             self.book.status(record, "UPDATE_FAILED", reason)
             return reason
         if reason:
@@ -508,6 +514,11 @@ class Runner:
             self.clean_up(record, job)
         return ""
 
+    def _waiting(self, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the children that wait for this stack's clean-up."""
+        children = (self.book.stack(resource["physical_id"]) for resource in record["resources"].values() if resource["type"] == STACK)
+        return [child for child in children if child and child["status"].endswith("COMPLETE_CLEANUP_IN_PROGRESS")]
+
     def _expected(self, record: dict[str, Any], job: Job) -> set[str]:
         return set(self.prepare(record, job).effective.resources)
 
@@ -528,7 +539,8 @@ class Runner:
         def work(key: str) -> bool:
             name, resource, policy = nodes[key]
             if policy is None:
-                self.clean_up(self.book.stack(resource["physical_id"]), job.child())
+                if child := self.book.stack(resource["physical_id"]):
+                    self.clean_up(child, job.child())
                 return True
             return self._unmake(record, name, resource, job, policy, back)
 
@@ -661,10 +673,10 @@ class NestedStack:
         if child is None or child["status"] == "DELETE_COMPLETE":
             raise Failed(f"Stack [{request.physical_id}] does not exist")
         if request.undoing:
-            if child["status"] in ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED") and child["operation"]:
-                if not runner.roll_back(child, request.job.child(), ""):
-                    raise Failed(f"Embedded stack {child['StackId']} was not successfully updated. Currently in "
-                                 f"{child['status']} with reason: {child['reason']}")
+            waits = child["status"] in ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED") and child["operation"]
+            if waits and not runner.roll_back(child, request.job.child(), ""):
+                raise Failed(f"Embedded stack {child['StackId']} was not successfully updated. Currently in "
+                             f"{child['status']} with reason: {child['reason']}")
             return self._made(child)
         runner.authorize(request.job, "cloudformation:UpdateStack", child["StackId"])
         settings = self._settings(request)

@@ -9,8 +9,9 @@ import functools
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from localaws.cloudformation.template import UNKNOWN, TemplateError, attributes, text_of
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import urllib.parse
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -174,7 +175,7 @@ def read_url(url: str, clients: Clients, region: str, endpoint: str = "") -> str
                             "http://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html") from error
     if len(body) > 1_000_000:
         raise TemplateError("Template may not exceed 1000000 bytes in size.")
-    return body.decode("utf-8")
+    return str(body, "utf-8")
 
 
 def split_url(url: str, endpoint: str = "") -> tuple[str, str]:

@@ -10,8 +10,9 @@ import base64
 import ipaddress
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import yaml
 
@@ -31,7 +32,7 @@ class _Sentinel:
     def __repr__(self) -> str:
         return self._name
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Sentinel":
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Sentinel:
         return self
 
 
@@ -55,7 +56,10 @@ _SUB = re.compile(r"\$\{([^!${}][^${}]*)\}")
 # --- text to data -----------------------------------------------------------------------------------------------------
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]  # the C parser where PyYAML was built with it
     """YAML as CloudFormation reads it: dates are strings, short forms are functions, no key twice."""
 
 
@@ -83,6 +87,7 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
+        assert isinstance(node, yaml.MappingNode)
         value = _mapping(loader, node)
     name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
     if name not in _FUNCTIONS and name not in _RULE_FUNCTIONS:
@@ -157,7 +162,7 @@ def _check(data: dict[str, Any]) -> None:
                                         "block of the template")
             missing += [ref for ref in references({key: value for key, value in item.items() if key != "Condition"})
                         if ref not in known and ref not in PSEUDO_PARAMETERS]
-            for target, attribute in attributes(item):
+            for target, _attribute in attributes(item):
                 if target not in resources:
                     raise TemplateError(f"Template error: instance of Fn::GetAtt references undefined resource {target}")
             if place == "Resources":
@@ -276,8 +281,8 @@ def _circle(left: Mapping[str, set[str]]) -> list[str]:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-def bind(data: Mapping[str, Any], given: Mapping[str, str], strict: bool = True) -> dict[str, str]:
-    """Return the value of every parameter of the template as text: given, or by default.
+def bind(data: Mapping[str, Any], given: Mapping[str, Any], strict: bool = True) -> dict[str, Any]:
+    """Return the value of every parameter of the template as text (or UNKNOWN): given, or by default.
 
     Raises TemplateError for one without a value, one that the template does not have (when `strict`), one that fails a
     constraint. Source of the wording: answers of the service, quoted in AWS re:Post and GitHub issues.
@@ -285,7 +290,7 @@ def bind(data: Mapping[str, Any], given: Mapping[str, str], strict: bool = True)
     declared = data.get("Parameters") or {}
     if strict and (extra := [name for name in given if name not in declared]):
         raise TemplateError(f"Parameters: [{', '.join(extra)}] do not exist in the template")
-    values: dict[str, str] = {}
+    values: dict[str, Any] = {}
     missing: list[str] = []
     for name, parameter in declared.items():
         if name in given:
@@ -375,7 +380,7 @@ class Scope:
     """
 
     data: Mapping[str, Any]
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, Any]
     pseudo: Mapping[str, Any]
     conditions: dict[str, bool] = field(default_factory=dict)
     ref: Callable[[str], Any] = _nothing
@@ -394,7 +399,7 @@ class Scope:
 def evaluate_conditions(scope: Scope) -> dict[str, bool]:
     """Evaluate the template's conditions into `scope.conditions` (and return them). Raises TemplateError on a circle."""
     declared = scope.data.get("Conditions") or {}
-    check_cycles({name: {wanted for wanted in _condition_names(body)} for name, body in declared.items()})
+    check_cycles({name: set(_condition_names(body)) for name, body in declared.items()})
     for name in check_cycles({name: set(_condition_names(body)) for name, body in declared.items()}):
         scope.conditions[name] = _truth(resolve(declared[name], scope))
     return scope.conditions
@@ -532,7 +537,7 @@ def _if(argument: Any, scope: Scope) -> Any:
 
 def _equals(argument: Any, scope: Scope) -> bool:
     left, right = _pair("Fn::Equals", argument, scope)
-    return canonical(left) == canonical(right)
+    return bool(canonical(left) == canonical(right))
 
 
 def _conditions_of(name: str, argument: Any, scope: Scope, least: int) -> list[bool]:
@@ -567,7 +572,7 @@ def _cidr(argument: Any, scope: Scope) -> Any:
         network = ipaddress.ip_network(block)
         prefix = network.max_prefixlen - (int(rest[0]) if rest else 8)
         subnets = network.subnets(new_prefix=prefix)
-        found = [str(subnet) for _, subnet in zip(range(int(count)), subnets)]
+        found = [str(subnet) for _, subnet in zip(range(int(count)), subnets, strict=False)]
     except ValueError as error:
         raise TemplateError(f"Template error: Fn::Cidr: {error}") from None
     if len(found) < int(count):

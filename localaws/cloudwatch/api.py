@@ -486,7 +486,7 @@ def _bucket(datum: dict[str, Any]) -> Bucket:
     if len(values) != len(counts):
         raise _invalid("The collections MetricData.member.Values and MetricData.member.Counts must be of the same size.")
     bucket = Bucket()
-    for value, count in zip(values, counts):
+    for value, count in zip(values, counts, strict=True):
         bucket.values[float(value)] = bucket.values.get(float(value), 0) + count
     return bucket
 

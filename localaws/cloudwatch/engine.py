@@ -25,7 +25,7 @@ SETTLE_SECONDS = 1.0
 Read = Callable[[dict[str, Any], float, float], Bucket]
 """(Metric, start, end) -> the samples of [start, end); a Metric is {Namespace, MetricName, Dimensions}."""
 
-_WORDS = {
+_WORDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "GreaterThanOrEqualToThreshold": ("greater than or equal to", lambda value, threshold: value >= threshold),
     "GreaterThanThreshold": ("greater than", lambda value, threshold: value > threshold),
     "LessThanThreshold": ("less than", lambda value, threshold: value < threshold),
@@ -139,7 +139,7 @@ def evaluate(alarm: dict[str, Any], found: list[Point], now: float) -> Verdict |
     # The newest N real data points of the range; only where there are fewer is anything filled in.
     used = real[-needed:]
     missing = needed - len(used)
-    breaching = [point for point in used if breaches(point.value, alarm["Threshold"])]
+    breaching = [point for point in used if point.value is not None and breaches(point.value, alarm["Threshold"])]
     counted = len(breaching) + (missing if treat == "breaching" else 0)
     if not used:
         return _without_data(alarm, treat, missing, now)

@@ -46,7 +46,7 @@ def children(tree: tuple[Any, ...]) -> list[str]:
 def holds(tree: tuple[Any, ...], states: dict[str, str]) -> bool:
     """Whether the rule is true for the alarms' states; an alarm that is not there is in none of them."""
     if tree[0] == "state":
-        return states.get(tree[2]) == tree[1]
+        return bool(states.get(tree[2]) == tree[1])
     if tree[0] == "constant":
         return bool(tree[1])
     if tree[0] == "not":

@@ -6,7 +6,8 @@ import copy
 import threading
 import time
 import uuid
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from localaws.codebuild import engine
 from localaws.codebuild.driver import Run
@@ -108,13 +109,13 @@ class Api(Service):
         _only(params, START_MEMBERS, "StartBuild")
         token = params.get("idempotencyToken")
         with self.lock:
-            project = copy.deepcopy(self._project(ctx, params["projectName"].rsplit("/", 1)[-1]))
+            project: dict[str, Any] = copy.deepcopy(self._project(ctx, params["projectName"].rsplit("/", 1)[-1]))
             known = next((b for b in self.stores[ctx]["builds"].values() if token and b.get("token") == token), None)
             if known:
                 return {"build": _shape(known)}
         if params.get("serviceRoleOverride"):
             self.aws.check_pass_role(ctx, params["serviceRoleOverride"], PRINCIPAL)
-        self._assume(params.get("serviceRoleOverride", project["serviceRole"]))
+        self._assume(params.get("serviceRoleOverride") or project["serviceRole"])
         kind = params.get("sourceTypeOverride", project["source"]["type"])
         if kind == "CODEPIPELINE" and not params.get("sourceVersion", "").startswith("arn:aws:s3:::"):
             raise ServiceError("InvalidInputException", "Project source type CODEPIPELINE is started by a pipeline: sourceVersion must be the "
@@ -251,8 +252,8 @@ class Api(Service):
     def _initiator(self, ctx: Context) -> tuple[str, str | None]:
         """Who started a build, as AWS names it, and the source revision that a pipeline knows."""
         parts = ctx.principal_arn.rsplit(":", 1)[-1].split("/")
-        pipelines = self.aws.services.get("codepipeline")
-        found = pipelines.source_of(ctx.account, ctx.region, parts[-1]) if pipelines else None  # type: ignore[attr-defined]
+        pipelines: Any = self.aws.services.get("codepipeline")
+        found = pipelines.source_of(ctx.account, ctx.region, parts[-1]) if pipelines else None
         if found:
             return f"codepipeline/{found[0]}", found[1]
         return "/".join(parts[1:]) or parts[0], None

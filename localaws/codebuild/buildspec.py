@@ -7,8 +7,9 @@ Scalars stay the text that stands in the file (`on-failure: yes` is "yes", `vers
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Iterable
+from typing import Any
 
 import yaml
 
@@ -185,4 +186,4 @@ def secret_reference(text: str) -> dict[str, Any]:
     parts = text.split(":")
     if text.startswith("arn:"):
         parts = [":".join(parts[:7]), *parts[7:]]
-    return dict(zip(("id", "key", "stage", "version"), [*parts, "", "", ""]))
+    return dict(zip(("id", "key", "stage", "version"), [*parts, "", "", ""], strict=False))

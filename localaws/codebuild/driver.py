@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import posixpath
 import threading
 import zipfile
-from typing import Any, Callable, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
+import docker.errors
 from botocore.exceptions import ClientError
 
 from localaws.codebuild import buildspec as specs
@@ -21,12 +24,16 @@ PRELOAD = ["localaws/python:bookworm"]
 """Images that a build's own Docker engine has from the start: nothing can be pulled from outside here."""
 LOG_SECONDS = 1.0
 LOG_BATCH = 1000
+LOST_SECONDS = 30.0
+"""How long a build whose container has gone waits for the word that the local AWS is ending."""
 TIMED_OUT = 124
 TMP = "/codebuild/output/tmp"
 
 
 class Box(Protocol):
     """What a build needs of `localaws.hosts.box.Box`."""
+
+    container: Any
 
     def exec(self, argv: list[str], env: dict[str, str] | None = None, cwd: str = "/",
              on_output: Callable[[str], None] | None = None, timeout: float | None = None) -> int:
@@ -81,7 +88,7 @@ class Logs:
 
     def say(self, text: str) -> None:
         """A line of CodeBuild's own."""
-        stamp = dt.datetime.fromtimestamp(self._now(), dt.timezone.utc).strftime("%Y/%m/%d %H:%M:%S.%f")
+        stamp = dt.datetime.fromtimestamp(self._now(), dt.UTC).strftime("%Y/%m/%d %H:%M:%S.%f")
         self.write(f"[Container] {stamp} {text}\n")
 
     def write(self, text: str) -> None:
@@ -174,12 +181,17 @@ class Run:
                 getattr(self, f"_{phase.lower()}")()
         except PhaseError as error:
             status, code, message = error.status, error.code, str(error)
-        except Exception as error:  # noqa: BLE001 - what the local AWS cannot do is a fault of the build's surroundings
+        except Exception as error:
             if self.stopped.is_set() or self.suspended.is_set():
                 status = "STOPPED"
             else:
                 log.exception("build %s: %s", self.record["id"], phase)
                 status, code, message = "FAULT", "INTERNAL_SERVICE_ERROR", f"{type(error).__name__}: {artifacts.message_of(error)}"
+        if status not in ("SUCCEEDED", "STOPPED") and self._lost():
+            if self.suspended.wait(LOST_SECONDS) or self.stopped.is_set():
+                status, code, message = "STOPPED", "", ""
+            else:
+                status, code, message = "FAULT", "INTERNAL_SERVICE_ERROR", "The build container has ended"
         if self.suspended.is_set():
             return "STOPPED"
         if self._logs and phase not in ("QUEUED", "PROVISIONING", "FINALIZING"):
@@ -219,7 +231,8 @@ class Run:
     def _provisioning(self) -> None:
         assert self._clients is not None
         privileged = self.record["environment"].get("privilegedMode", False)
-        self._box = self.aws.services["hosts"].start_box(  # type: ignore[attr-defined]
+        hosts: Any = self.aws.services["hosts"]
+        self._box = hosts.start_box(
             f"codebuild-{self._uuid}", {}, self._clients.credentials, docker=privileged, preload=PRELOAD if privileged else [])
         self._deadline = self.aws.clock.now() + 60 * self.record["timeoutInMinutes"]
 
@@ -325,7 +338,7 @@ class Run:
         values = "".join(pieces).split("\0")
         with self.lock:
             self.record["exportedEnvironmentVariables"] = [
-                {"name": name, "value": value} for name, value in zip(self._spec.exported, values)]
+                {"name": name, "value": value} for name, value in zip(self._spec.exported, values, strict=False)]
 
     def _upload_artifacts(self) -> None:
         box, logs, clients = self._must()
@@ -363,9 +376,21 @@ class Run:
             self._box.remove()
             self._box = None
 
+    def _lost(self) -> bool:
+        """Say whether the container has gone: someone killed it, or the local AWS is ending and ended it first."""
+        if self._box is None:
+            return False
+        try:
+            self._box.container.reload()
+            return bool(self._box.container.status != "running")
+        except docker.errors.DockerException:
+            return True
+
     def _must(self) -> tuple[Box, Logs, Clients]:
         """The things that earlier phases made."""
-        assert self._box is not None and self._logs is not None and self._clients is not None
+        assert self._box is not None
+        assert self._logs is not None
+        assert self._clients is not None
         return self._box, self._logs, self._clients
 
     def _send_logs(self, done: threading.Event) -> None:
@@ -384,7 +409,6 @@ def _log_links(account: str, region: str, group: str, stream: str) -> dict[str, 
 
 def _text_files(data: bytes) -> dict[str, bytes]:
     """The files among which a buildspec can be: YAML of the source."""
-    import io
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist() if name.endswith((".yml", ".yaml", ".json"))}
 

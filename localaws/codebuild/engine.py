@@ -6,7 +6,8 @@ failed BUILD) and "Build specification reference" (on-failure). A failure before
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from localaws.codebuild.buildspec import Buildspec
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any
 
 from localaws.codeconnections.engine import pushes
 from localaws.codeconnections.git import Repositories
@@ -97,8 +98,8 @@ class Api(Service):
             record = self._anywhere(connection)
             record["ConnectionStatus"] = "AVAILABLE"
             shaped = _shape(record)
-        pipelines = self.aws.services.get("codepipeline")
-        for full_name in pipelines.repositories(shaped["ConnectionArn"]) if pipelines else []:  # type: ignore[attr-defined]
+        pipelines: Any = self.aws.services.get("codepipeline")
+        for full_name in pipelines.repositories(shaped["ConnectionArn"]) if pipelines else []:
             self.repository(full_name)
         return shaped
 
@@ -146,11 +147,11 @@ class Api(Service):
 
     def _tell(self, full_name: str, branch: str, before: str | None, after: str) -> None:
         commit = self.repositories.commit(full_name, after)
-        pipelines = self.aws.services.get("codepipeline")
+        pipelines: Any = self.aws.services.get("codepipeline")
         if commit is None or pipelines is None:
             return
         log.info("push to %s %s: %s", full_name, branch, after)
-        pipelines.on_push(full_name, branch, commit, self.repositories.changed(full_name, before, after))  # type: ignore[attr-defined]
+        pipelines.on_push(full_name, branch, commit, self.repositories.changed(full_name, before, after))
 
     def dump(self) -> Any:
         """Connections and the heads last seen: a push while the local AWS was down is noticed by the next start."""
@@ -169,7 +170,7 @@ class Api(Service):
         return f"arn:aws:codeconnections:{ctx.region}:{ctx.account}:connection/{identity}"
 
     def _connection(self, ctx: Context, arn: str) -> dict[str, Any]:
-        record = self.stores[ctx]["connections"].get(arn)
+        record: dict[str, Any] | None = self.stores[ctx]["connections"].get(arn)
         if record is None:
             raise ServiceError("ResourceNotFoundException", f"Connection not found: {arn}")
         return record
@@ -178,7 +179,8 @@ class Api(Service):
         """The record of an ARN or id in whatever account and Region; connections made as codestar-connections count too."""
         identity = connection.rsplit("/", 1)[-1]
         for scope in self.stores.scopes():
-            for arn, record in self.stores.at(*scope)["connections"].items():
+            connections: dict[str, dict[str, Any]] = self.stores.at(*scope)["connections"]
+            for arn, record in connections.items():
                 if arn.rsplit("/", 1)[-1] == identity:
                     return record
         raise ServiceError("ResourceNotFoundException", f"Connection not found: {connection}", 404)

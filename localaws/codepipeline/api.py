@@ -7,13 +7,14 @@ import json
 import threading
 import time
 import uuid
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from localaws.codeconnections.git import Commit
+from localaws.codeconnections.git import FULL_NAME, Commit
 from localaws.codepipeline import artifacts, engine, structure, triggers, views
 from localaws.codepipeline.actions import ACTIONS
 from localaws.codepipeline.actions.base import Work
-from localaws.codepipeline.engine import Effect, EngineError, Event, Observation, Record, Start
+from localaws.codepipeline.engine import Effect, EngineError, Event, Record, Start
 from localaws.service import Aws, Context, Service, ServiceError, Stores, log
 
 PRINCIPAL = "codepipeline.amazonaws.com"
@@ -218,7 +219,8 @@ class Api(Service):
                 if source is None:
                     continue
                 action = next(a for a in triggers.source_actions(declaration) if a["name"] == source)
-                connection = self.aws.services["codeconnections"].find(action["configuration"]["ConnectionArn"])  # type: ignore[attr-defined]
+                connections: Any = self.aws.services["codeconnections"]
+                connection = connections.find(action["configuration"]["ConnectionArn"])
                 if connection is None or connection["ConnectionStatus"] != "AVAILABLE":
                     continue
                 detail = {"providerType": connection["ProviderType"], "fullRepositoryName": repository, "branchName": branch,
@@ -318,7 +320,7 @@ class Api(Service):
                     account, region, detail_type, detail, resources = self._outbox.pop(0)
                 try:
                     self.aws.emit(account, region, "aws.codepipeline", detail_type, detail, resources)
-                except Exception:  # noqa: BLE001 - AWS delivers these at best effort too; a pipeline does not fail by them
+                except Exception:
                     log.exception("event %s of %s was not delivered", detail_type, resources)
 
     def _begin(self, scope: Scope, name: str, start: Start) -> None:
@@ -344,7 +346,7 @@ class Api(Service):
         with self.lock:
             pipeline = self.stores.at(*scope)["pipelines"].get(name)
             found = [(e, a) for e, a in engine.in_progress(pipeline) if a["id"] == action_id] if pipeline else []
-            if not found:
+            if not pipeline or not found:
                 return
             execution, action = copy.deepcopy(found[0])
             declaration = engine.structure_of(pipeline, execution["version"])
@@ -352,7 +354,7 @@ class Api(Service):
             carried = ACTIONS[action["type"]["provider"]]
             work = self._prepare(scope, declaration, execution, action)
             seen = carried.poll(work) if poll else carried.start(work)
-        except Exception as error:  # noqa: BLE001 - whatever a service answers is the action's outcome
+        except Exception as error:
             if poll and not artifacts.denied(error):
                 log.exception("%s: %s cannot be polled; it is tried again", name, action["name"])
                 return
@@ -390,6 +392,9 @@ class Api(Service):
                     action.setdefault(key, copy.copy(default))
         self.aws.check_pass_role(ctx, declaration["roleArn"], PRINCIPAL)
         for action in triggers.source_actions(declaration):
+            if not FULL_NAME.fullmatch(action["configuration"]["FullRepositoryId"]):
+                raise ServiceError("InvalidActionDeclarationException", (
+                    f"FullRepositoryId '{action['configuration']['FullRepositoryId']}' in action '{action['name']}' is not owner/name"))
             self._check_pass_connection(ctx, action["configuration"]["ConnectionArn"])
         try:
             self.aws.as_role(declaration["roleArn"], PRINCIPAL, "CreatePipeline")
@@ -408,10 +413,10 @@ class Api(Service):
 
     def _repositories_of(self, declaration: Record) -> None:
         """A provider has the repositories that a pipeline names; here they come into being now, so that there is something to push to."""
-        connections = self.aws.services.get("codeconnections")
+        connections: Any = self.aws.services.get("codeconnections")
         for action in triggers.source_actions(declaration):
             if connections:
-                connections.repository(action["configuration"]["FullRepositoryId"])  # type: ignore[attr-defined]
+                connections.repository(action["configuration"]["FullRepositoryId"])
 
     def _arn(self, ctx: Context, name: str) -> str:
         return f"arn:aws:codepipeline:{ctx.region}:{ctx.account}:{name}"

@@ -15,8 +15,9 @@ Semantics (AWS CodePipeline User Guide, "How pipeline executions work"; API refe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Iterable
+from typing import Any
 
 from localaws.codepipeline.variables import UnresolvedVariable, namespaces, resolve
 
@@ -89,7 +90,8 @@ def new_pipeline(structure: Record, arn: str, now: float) -> Record:
 
 def structure_of(pipeline: Record, version: int | None = None) -> Record:
     """The declaration of a version, the current one by default."""
-    return pipeline["structures"][str(version or pipeline["version"])]
+    structure: Record = pipeline["structures"][str(version or pipeline["version"])]
+    return structure
 
 
 def update(pipeline: Record, structure: Record, now: float) -> list[Effect]:
@@ -248,11 +250,9 @@ def _step(pipeline: Record, now: float) -> list[Effect]:
         if execution["status"] == "Stopping":
             if not _running(execution):
                 return _end(execution, "Stopped", (execution["stop"] or {}).get("reason"), now)
-        elif execution["waiting"]:
-            if step := _arrive(pipeline, execution, now):
-                return step
         elif execution["version"] == pipeline["version"]:
-            if step := _run_stage(pipeline, execution, now):
+            step = _arrive(pipeline, execution, now) if execution["waiting"] else _run_stage(pipeline, execution, now)
+            if step:
                 return step
     return []
 

@@ -6,8 +6,9 @@ people report them from AWS where a report was found.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 from localaws.codepipeline.variables import references
 from localaws.service import ServiceError

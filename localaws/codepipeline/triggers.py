@@ -7,7 +7,8 @@ file path filters of one entry must both hold; any entry of `push` suffices. Pat
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def glob(pattern: str) -> re.Pattern[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import logging
 import secrets
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -83,7 +85,7 @@ class Api(Service):
             if before not in ("terminated", "shutting-down"):
                 self._move(ctx.account, ctx.region, record, "shutting-down", {
                     "Code": "Client.UserInitiatedShutdown", "Message": "Client.UserInitiatedShutdown: User initiated shutdown"})
-                self.aws.spawn(f"terminate {record['InstanceId']}", lambda record=record: self._end(ctx.account, ctx.region, record))
+                self.aws.spawn(f"terminate {record['InstanceId']}", functools.partial(self._end, ctx.account, ctx.region, record))
             changes.append({"InstanceId": record["InstanceId"],
                             "CurrentState": {"Code": engine.STATE_CODES[record["State"]], "Name": record["State"]},
                             "PreviousState": {"Code": engine.STATE_CODES[before], "Name": before}})

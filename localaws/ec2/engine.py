@@ -8,7 +8,8 @@ An instance record is {InstanceId, ReservationId, OwnerId, State, ImageId, Insta
 from __future__ import annotations
 
 import fnmatch
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 TERMINATED_SHOWN_SECONDS = 3600.0

@@ -5,24 +5,15 @@ Network and gateway load balancers, HTTPS listeners and rules beyond a listener'
 
 from __future__ import annotations
 
-import logging
 import random
 import re
-import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from localaws.elbv2 import driver, engine, proxy
-from localaws.elbv2.driver import Balancer, BalancerError
-from localaws.service import Context, Service, ServiceError, Stores
-
-log = logging.getLogger("localaws.elbv2")
-
-NAMESPACE = "AWS/ApplicationELB"
-HOST_COUNT_SECONDS = 10.0
-FIRST_PORT = 8800
-"""Listeners are published on 127.0.0.1 from this port on; a load balancer keeps its ports for life."""
+from localaws.elbv2 import engine, proxy
+from localaws.elbv2.balancing import Balancing
+from localaws.elbv2.records import Records, weights
+from localaws.service import Context, Service, ServiceError
 
 _ZONE_ID = {"us-east-1": "Z35SXDOTRQ7X7K", "us-west-2": "Z1H1FL5HABSF5", "eu-west-1": "Z32O12XQLNTSW2"}
 
@@ -55,25 +46,15 @@ def _not_found(kind: str, what: str) -> ServiceError:
 
 
 class Api(Service):
-    """See the module. State: tables `load_balancers`, `target_groups`, `listeners`, each by ARN.
-
-    A record holds AWS's own `description`, `attributes`, `tags`; a load balancer also `ports` (published on 127.0.0.1), a target
-    group also `targets` by "<id>:<port>" (see `engine.Target`).
-    """
+    """See the module; what it keeps is in `records.Records`, what goes on behind it in `balancing.Balancing`."""
 
     name = "elbv2"
     iam = "elasticloadbalancing"
 
     def __init__(self, aws: Any) -> None:
         super().__init__(aws)
-        self.stores = Stores()
-        self._balancers: dict[str, Balancer] = {}
-        self._tallies: dict[str, tuple[str, proxy.Tally]] = {}
-        self._receiver: driver.Receiver | None = None
-        self._probes = ThreadPoolExecutor(max_workers=16, thread_name_prefix="elbv2 check")
-        self._probing: set[tuple[str, str]] = set()
-        self._stale: set[str] = set()
-        self._tally_lock = threading.Lock()
+        self.stores = Records()
+        self.balancing = Balancing(aws, self.stores, self.lock)
 
     # -- IAM ---------------------------------------------------------------------------------------------------------------
 
@@ -102,24 +83,13 @@ class Api(Service):
     # -- life --------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen for requests' logs, start a balancer for each load balancer of the kept state, and begin to check targets."""
-        self._receiver = driver.Receiver(self.aws.network.gateway, self._take)
-        for account, region in self.stores.scopes():
-            for arn in list(self.stores.at(account, region)["load_balancers"]):
-                self.aws.spawn(f"start {arn}", lambda arn=arn: self._start_balancer(arn))  # type: ignore[misc]
-        self.aws.every(0.5, "elbv2 health checks", self._check)
-        self.aws.every(2.0, "elbv2 measurements", self._flush)
-        self.aws.every(HOST_COUNT_SECONDS, "elbv2 host counts", self._count_hosts)
-        self.aws.every(15.0, "elbv2 instances", self._follow_instances)
+        """Begin to balance, and to follow the instances that are targets."""
+        self.balancing.start()
+        self.aws.every(15.0, "elbv2 instances", self.follow_instances)
 
     def stop(self) -> None:
-        """Remove the balancers; the next start makes them again on the same ports."""
-        self._flush()
-        self._probes.shutdown(wait=False, cancel_futures=True)
-        for balancer in list(self._balancers.values()):
-            balancer.remove()
-        if self._receiver:
-            self._receiver.close()
+        """End what `start` began."""
+        self.balancing.stop()
 
     def dump(self) -> Any:
         """See `Service.dump`."""
@@ -134,8 +104,8 @@ class Api(Service):
         """Return the URL on this machine of each load balancer's first listener, by DNS name."""
         with self.lock:
             found = {}
-            for arn, record in self._all("load_balancers"):
-                listeners = self._listeners_of(arn)
+            for arn, record in self.stores.all("load_balancers"):
+                listeners = self.stores.listeners_of(arn)
                 if listeners:
                     found[record["description"]["DNSName"]] = f"http://127.0.0.1:{record['ports'][listeners[0]['slot']]}"
             return found
@@ -143,8 +113,9 @@ class Api(Service):
     def addresses(self) -> dict[str, str]:
         """Return each balancer's address on the hosts' network by DNS name, for the name server that hosts ask."""
         with self.lock:
-            return {record["description"]["DNSName"]: self._balancers[arn].inside
-                    for arn, record in self._all("load_balancers") if arn in self._balancers and self._balancers[arn].inside}
+            running = self.balancing.balancers
+            return {record["description"]["DNSName"]: running[arn].inside
+                    for arn, record in self.stores.all("load_balancers") if arn in running and running[arn].inside}
 
     # -- load balancers ----------------------------------------------------------------------------------------------------
 
@@ -170,7 +141,6 @@ class Api(Service):
             identity = _hex()
             arn = f"arn:aws:elasticloadbalancing:{ctx.region}:{ctx.account}:loadbalancer/app/{name}/{identity}"
             prefix = "internal-" if scheme == "internal" else ""
-            taken = {port for _, record in self._all("load_balancers") for port in record["ports"]}
             table[arn] = {
                 "description": {
                     "LoadBalancerArn": arn, "DNSName": f"{prefix}{name}-{random.randrange(10**9, 10**10)}.{ctx.region}.elb.amazonaws.com",
@@ -179,9 +149,9 @@ class Api(Service):
                     "Type": "application", "AvailabilityZones": zones, "SecurityGroups": groups,
                     "IpAddressType": params.get("IpAddressType", "ipv4")},
                 "attributes": dict(_LOAD_BALANCER_ATTRIBUTES), "tags": _tags(params),
-                "ports": driver.free_ports(len(proxy.PUBLISHED_PORTS), FIRST_PORT, taken)}
+                "ports": self.balancing.new_ports()}
             answer = {"LoadBalancers": [dict(table[arn]["description"])]}
-        self.aws.spawn(f"start {arn}", lambda: self._start_balancer(arn))
+        self.balancing.begin(arn)
         return answer
 
     def describe_load_balancers(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -213,9 +183,7 @@ class Api(Service):
             for listener in [key for key, record in self.stores[ctx]["listeners"].items()
                              if record["description"]["LoadBalancerArn"] == arn]:
                 del self.stores[ctx]["listeners"][listener]
-            balancer = self._balancers.pop(arn, None)
-        if balancer:
-            balancer.remove()
+        self.balancing.end(arn)
 
     def describe_load_balancer_attributes(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeLoadBalancerAttributes."""
@@ -224,7 +192,7 @@ class Api(Service):
     def modify_load_balancer_attributes(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """ModifyLoadBalancerAttributes; only the idle timeout and deletion protection have an effect here."""
         answer = self._attributes(ctx, "load_balancers", params["LoadBalancerArn"], _pairs(params))
-        self._sync(params["LoadBalancerArn"])
+        self.balancing.sync(params["LoadBalancerArn"])
         return answer
 
     def set_security_groups(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -314,7 +282,7 @@ class Api(Service):
         arn = params["TargetGroupArn"]
         with self.lock:
             table = self.stores[ctx]["target_groups"]
-            if arn in table and self._balancers_of(arn):
+            if arn in table and self.stores.balancers_of(arn):
                 raise ServiceError("ResourceInUse", f"Target group '{arn}' is currently in use by a listener or a rule")
             table.pop(arn, None)
 
@@ -330,7 +298,7 @@ class Api(Service):
         if not 0 <= int(changes.get("deregistration_delay.timeout_seconds", "0")) <= 3600:
             raise _invalid("Target group attribute 'deregistration_delay.timeout_seconds' must be between '0' and '3600' inclusive")
         answer = self._attributes(ctx, "target_groups", params["TargetGroupArn"], changes)
-        self._sync_group(params["TargetGroupArn"])
+        self.balancing.sync_group(params["TargetGroupArn"])
         return answer
 
     # -- targets -----------------------------------------------------------------------------------------------------------
@@ -356,7 +324,7 @@ class Api(Service):
                 key = f"{target['Id']}:{port}"
                 if key not in targets or targets[key]["state"] == "draining":
                     targets[key] = engine.register(target["Id"], port, zone, address, now)
-        self._sync_group(arn)
+        self.balancing.sync_group(arn)
 
     def deregister_targets(self, ctx: Context, params: dict[str, Any]) -> None:
         """DeregisterTargets: no new requests from now on; those in flight have the deregistration delay to finish."""
@@ -369,13 +337,13 @@ class Api(Service):
                 for key in self._keys(record, target):
                     if record["targets"][key]["state"] != "draining":
                         record["targets"][key] = engine.deregister(record["targets"][key], delay, now)
-        self._sync_group(arn)
+        self.balancing.sync_group(arn)
 
     def describe_target_health(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeTargetHealth."""
         with self.lock:
             record = self._record(ctx, "target_groups", params["TargetGroupArn"])
-            in_use = bool(self._balancers_of(params["TargetGroupArn"]))
+            in_use = bool(self.stores.balancers_of(params["TargetGroupArn"]))
             shown = []
             asked = params.get("Targets") or []
             keys = [key for target in asked for key in self._keys(record, target)] if asked else list(record["targets"])
@@ -399,7 +367,7 @@ class Api(Service):
             self._http_only(params)
             if "Port" not in params:
                 raise _invalid("A port must be specified")
-            used = self._listeners_of(balancer)
+            used = self.stores.listeners_of(balancer)
             if any(each["description"]["Port"] == params["Port"] for each in used):
                 raise ServiceError("DuplicateListener", "A listener already exists on this port for this load balancer "
                                                         f"'{balancer}'")
@@ -413,7 +381,7 @@ class Api(Service):
             self.stores[ctx]["listeners"][arn] = {"description": description, "attributes": dict(_LISTENER_ATTRIBUTES),
                                                   "tags": _tags(params), "slot": free[0]}
             self._begin_checks(actions)
-        self._sync(balancer)
+        self.balancing.sync(balancer)
         return {"Listeners": [description]}
 
     def describe_listeners(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -421,7 +389,7 @@ class Api(Service):
         with self.lock:
             if balancer := params.get("LoadBalancerArn"):
                 self._record(ctx, "load_balancers", balancer)
-                found = [record["description"] for record in self._listeners_of(balancer)]
+                found = [record["description"] for record in self.stores.listeners_of(balancer)]
             else:
                 found = [self._record(ctx, "listeners", arn)["description"] for arn in params.get("ListenerArns") or []]
             return _page([dict(each) for each in found], "Listeners", params)
@@ -433,13 +401,13 @@ class Api(Service):
             self._http_only({**record["description"], **params})
             description = {**record["description"], **{key: params[key] for key in ("Port", "Protocol") if key in params}}
             balancer = description["LoadBalancerArn"]
-            if any(each is not record and each["description"]["Port"] == description["Port"] for each in self._listeners_of(balancer)):
+            if any(each is not record and each["description"]["Port"] == description["Port"] for each in self.stores.listeners_of(balancer)):
                 raise ServiceError("DuplicateListener", f"A listener already exists on this port for this load balancer '{balancer}'")
             if "DefaultActions" in params:
                 description["DefaultActions"] = self._actions(ctx, balancer, params["DefaultActions"])
             record["description"] = description
             self._begin_checks(description["DefaultActions"])
-        self._sync(balancer)
+        self.balancing.sync(balancer)
         return {"Listeners": [description]}
 
     def delete_listener(self, ctx: Context, params: dict[str, Any]) -> None:
@@ -447,7 +415,7 @@ class Api(Service):
         with self.lock:
             balancer = self._record(ctx, "listeners", params["ListenerArn"])["description"]["LoadBalancerArn"]
             del self.stores[ctx]["listeners"][params["ListenerArn"]]
-        self._sync(balancer)
+        self.balancing.sync(balancer)
 
     def describe_listener_attributes(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeListenerAttributes."""
@@ -487,9 +455,6 @@ class Api(Service):
 
     # -- records -----------------------------------------------------------------------------------------------------------
 
-    def _all(self, table: str) -> list[tuple[str, dict[str, Any]]]:
-        return [pair for scope in self.stores.scopes() for pair in list(self.stores.at(*scope)[table].items())]
-
     def _record(self, ctx: Context, table: str, arn: str) -> dict[str, Any]:
         record = self.stores[ctx][table].get(arn)
         if record is None:
@@ -514,19 +479,9 @@ class Api(Service):
             attributes |= changes
             return {"Attributes": [{"Key": key, "Value": value} for key, value in attributes.items()]}
 
-    def _listeners_of(self, balancer: str) -> list[dict[str, Any]]:
-        found = [record for _, record in self._all("listeners") if record["description"]["LoadBalancerArn"] == balancer]
-        return sorted(found, key=lambda record: int(record["slot"]))
-
-    def _balancers_of(self, group: str) -> list[str]:
-        """The ARNs of the load balancers whose listeners forward to the target group."""
-        found = {record["description"]["LoadBalancerArn"] for _, record in self._all("listeners")
-                 if group in dict(_weights(record["description"]["DefaultActions"]))}
-        return sorted(found)
-
     def _group(self, ctx: Context, record: dict[str, Any]) -> dict[str, Any]:
         description = record["description"]
-        return {**description, "LoadBalancerArns": self._balancers_of(description["TargetGroupArn"])}
+        return {**description, "LoadBalancerArns": self.stores.balancers_of(description["TargetGroupArn"])}
 
     @staticmethod
     def _keys(record: dict[str, Any], target: dict[str, Any]) -> list[str]:
@@ -549,18 +504,18 @@ class Api(Service):
         if action["Type"] == "forward":
             if action.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {}).get("Enabled"):
                 raise ServiceError("InvalidLoadBalancerAction", "Target group stickiness is not served by the local AWS")
-            weights = _weights(actions)
-            if not weights:
+            shares = weights(actions)
+            if not shares:
                 raise _invalid("A target group ARN must be specified")
-            for group, _ in weights:
+            for group, _ in shares:
                 self._record(ctx, "target_groups", group)
-                if any(other != balancer for other in self._balancers_of(group)):
+                if any(other != balancer for other in self.stores.balancers_of(group)):
                     raise ServiceError("TargetGroupAssociationLimit", "The following target groups cannot be associated with more than "
                                                                       f"one load balancer: {group}")
-            action["ForwardConfig"] = {"TargetGroups": [{"TargetGroupArn": group, "Weight": weight} for group, weight in weights],
+            action["ForwardConfig"] = {"TargetGroups": [{"TargetGroupArn": group, "Weight": weight} for group, weight in shares],
                                        "TargetGroupStickinessConfig": {"Enabled": False}}
-            if len(weights) == 1:
-                action["TargetGroupArn"] = weights[0][0]
+            if len(shares) == 1:
+                action["TargetGroupArn"] = shares[0][0]
         if action["Type"] == "redirect":
             action["RedirectConfig"] = {"Protocol": "#{protocol}", "Port": "#{port}", "Host": "#{host}", "Path": "/#{path}",
                                         "Query": "#{query}", **action["RedirectConfig"]}
@@ -605,7 +560,7 @@ class Api(Service):
                                                  instance["State"]["Name"])
         return found
 
-    def _follow_instances(self) -> None:
+    def follow_instances(self) -> None:
         """Drop targets whose instance is gone, as AWS does, and follow an instance that came back on another address."""
         for account, region in self.stores.scopes():
             with self.lock:
@@ -618,7 +573,7 @@ class Api(Service):
             for arn, ids in groups:
                 changed = False
                 with self.lock:
-                    targets = self.stores.at(account, region)["target_groups"].get(arn, {"targets": {}})["targets"]
+                    targets = self.stores.targets(arn)
                     for key, target in list(targets.items()):
                         address, _, state = found.get(target["id"], ("", "", "terminated"))
                         if target["id"] in ids and state == "terminated":
@@ -628,194 +583,13 @@ class Api(Service):
                             targets[key] = {**target, "address": address}
                             changed = True
                 if changed:
-                    self._sync_group(arn)
-
-    # -- the balancers -----------------------------------------------------------------------------------------------------
-
-    def _start_balancer(self, arn: str) -> None:
-        account, region = arn.split(":")[4], arn.split(":")[3]
-        with self.lock:
-            record = self.stores.at(account, region)["load_balancers"].get(arn)
-            if record is None or self._receiver is None:
-                return
-            ports, identity = list(record["ports"]), arn.rsplit("/", 1)[1]
-        try:
-            balancer = Balancer(self.aws.docker, self.aws.services["hosts"].image(), f"localaws-elb-{identity}", self.aws.network.name,
-                                f"{self.aws.network.gateway}:{self._receiver.port}", self.aws.labels)
-            balancer.start(ports, self._plan(arn))
-        except Exception as error:
-            log.exception("load balancer %s does not start", arn)
-            with self.lock:
-                record["description"]["State"] = {"Code": "failed", "Reason": str(error)}
-            return
-        with self.lock:
-            gone = arn not in self.stores.at(account, region)["load_balancers"]
-            if not gone:
-                self._balancers[arn] = balancer
-                record["description"]["State"] = {"Code": "active"}
-            with self._tally_lock:
-                self._tallies[balancer.inside] = (arn, proxy.Tally())
-        if gone:
-            balancer.remove()
-        else:
-            self._sync(arn)  # what changed while it started
-
-    def _plan(self, arn: str) -> proxy.Plan:
-        with self.lock:
-            account, region = arn.split(":")[4], arn.split(":")[3]
-            record = self.stores.at(account, region)["load_balancers"].get(arn)
-            if record is None:
-                return proxy.Plan()
-            frontends, groups = [], {}
-            for listener in self._listeners_of(arn):
-                description = listener["description"]
-                frontends.append(proxy.Frontend(description["Port"], proxy.PUBLISHED_PORTS[listener["slot"]],
-                                                _action(description["DefaultActions"][0])))
-                for group, _ in _weights(description["DefaultActions"]):
-                    groups[group] = self.stores.at(account, region)["target_groups"][group]
-            backends = []
-            for group, held in sorted(groups.items()):
-                serving = engine.serving(held["targets"])
-                servers = tuple(proxy.Server(_server_name(target), target["address"], target["port"], key in serving)
-                                for key, target in sorted(held["targets"].items()) if target["address"])
-                least = held["attributes"]["load_balancing.algorithm.type"] == "least_outstanding_requests"
-                backends.append(proxy.Backend(_backend_name(group), servers, "leastconn" if least else "roundrobin"))
-            return proxy.Plan(tuple(frontends), tuple(backends), int(record["attributes"]["idle_timeout.timeout_seconds"]))
-
-    def _sync(self, arn: str) -> None:
-        """Make the balancer do what the records say; what fails is tried again at the next tick."""
-        balancer = self._balancers.get(arn)
-        if balancer is None:
-            return
-        try:
-            balancer.apply_latest(lambda: self._plan(arn))
-            self._stale.discard(arn)
-        except (BalancerError, OSError) as error:
-            log.warning("load balancer %s: %s (trying again)", arn, error)
-            self._stale.add(arn)
-
-    def _sync_group(self, group: str) -> None:
-        with self.lock:
-            balancers = self._balancers_of(group)
-        for arn in balancers:
-            self._sync(arn)
+                    self.balancing.sync_group(arn)
 
     def _begin_checks(self, actions: list[dict[str, Any]]) -> None:
-        """Targets that waited unused in a group that a listener now forwards to are checked from now on."""
-        for group, _ in _weights(actions):
-            account, region = group.split(":")[4], group.split(":")[3]
-            for target in self.stores.at(account, region)["target_groups"][group]["targets"].values():
+        """Targets that waited unused in a group that a listener now forwards to are checked from now on. Called with the lock held."""
+        for group, _ in weights(actions):
+            for target in self.stores.targets(group).values():
                 target["next_check"] = self.aws.clock.now()
-
-    # -- health ------------------------------------------------------------------------------------------------------------
-
-    def _check(self) -> None:
-        """One tick: begin the checks that are due, end the drains that are over, carry out what failed before."""
-        now = self.aws.clock.now()
-        for arn in list(self._stale):
-            self._sync(arn)
-        over = []
-        with self.lock:
-            for group, record in self._all("target_groups"):
-                in_use = bool(self._balancers_of(group))
-                check = engine.check_of(record["description"])
-                for key, target in list(record["targets"].items()):
-                    if engine.drained(target, now):
-                        over.append((group, key, target))
-                    elif in_use and engine.due(target, now) and (group, key) not in self._probing and target["address"]:
-                        target["next_check"] = now + check.interval
-                        self._probing.add((group, key))
-                        self._probes.submit(self._probe, group, key, dict(target), check)
-        for group, key, target in over:
-            self._end_drain(group, key, target)
-
-    def _probe(self, group: str, key: str, target: engine.Target, check: engine.Check) -> None:
-        try:
-            result = driver.probe(target["address"], target["port"], check)
-            changed = False
-            with self.lock:
-                account, region = group.split(":")[4], group.split(":")[3]
-                targets = self.stores.at(account, region)["target_groups"].get(group, {"targets": {}})["targets"]
-                # Only the registration that was checked: it may have been deregistered, or registered anew, meanwhile.
-                if key in targets and targets[key]["address"] == target["address"]:
-                    before = engine.serving(targets)
-                    after = engine.observe(targets[key], check, result)
-                    if after["state"] != targets[key]["state"]:
-                        log.info("target %s of %s: %s -> %s %s", key, group.split("/")[1], targets[key]["state"], after["state"],
-                                 after["reason"])
-                    targets[key] = after
-                    changed = engine.serving(targets) != before
-            if changed:
-                self._sync_group(group)
-        except Exception:
-            log.exception("health check of %s", key)
-        finally:
-            self._probing.discard((group, key))
-
-    def _end_drain(self, group: str, key: str, target: engine.Target) -> None:
-        with self.lock:
-            account, region = group.split(":")[4], group.split(":")[3]
-            targets = self.stores.at(account, region)["target_groups"].get(group, {"targets": {}})["targets"]
-            if targets.get(key, {}).get("drain_until") != target["drain_until"]:
-                return
-            balancers = self._balancers_of(group)
-        for arn in balancers:
-            if balancer := self._balancers.get(arn):
-                try:
-                    balancer.cut(_backend_name(group), _server_name(target))
-                except (BalancerError, OSError) as error:
-                    log.warning("target %s: %s", key, error)
-        with self.lock:
-            if targets.get(key, {}).get("drain_until") == target["drain_until"]:
-                del targets[key]
-        self._sync_group(group)
-
-    # -- measurements ------------------------------------------------------------------------------------------------------
-
-    def _take(self, sender: str, line: bytes) -> None:
-        """One line of a balancer's request log."""
-        entry = proxy.parse_line(line)
-        if entry is None or sender not in self._tallies:
-            return
-        measured = proxy.measure(entry)
-        with self._tally_lock:
-            self._tallies[sender][1].add(measured)
-
-    def _flush(self) -> None:
-        """Hand the samples since the last flush to CloudWatch."""
-        with self._tally_lock:
-            taken = [(arn, tally) for arn, tally in self._tallies.values() if tally.samples]
-            self._tallies = {sender: (arn, proxy.Tally()) for sender, (arn, _) in self._tallies.items()}
-        now = self.aws.clock.now()
-        for arn, tally in taken:
-            together: dict[tuple[str, str], list[float]] = {}
-            for (metric, unit, backend), values in tally.samples.items():
-                together.setdefault((metric, unit), []).extend(values)
-                if backend:
-                    self._record_metric(arn, metric, {"LoadBalancer": _dimension(arn), "TargetGroup": self._group_dimension(backend)},
-                                        now, values, unit)
-            for (metric, unit), values in together.items():
-                self._record_metric(arn, metric, {"LoadBalancer": _dimension(arn)}, now, values, unit)
-
-    def _count_hosts(self) -> None:
-        """HealthyHostCount and UnHealthyHostCount of each target group that is in use."""
-        now = self.aws.clock.now()
-        with self.lock:
-            counts = [(arn, group, [target["state"] for target in record["targets"].values()])
-                      for group, record in self._all("target_groups") for arn in self._balancers_of(group)]
-        for arn, group, states in counts:
-            dimensions = {"LoadBalancer": _dimension(arn), "TargetGroup": _dimension(group)}
-            self._record_metric(arn, "HealthyHostCount", dimensions, now, [float(states.count("healthy"))], "Count")
-            self._record_metric(arn, "UnHealthyHostCount", dimensions, now, [float(states.count("unhealthy"))], "Count")
-
-    def _record_metric(self, arn: str, metric: str, dimensions: dict[str, str], now: float, values: list[float], unit: str) -> None:
-        self.aws.services["cloudwatch"].record(  # type: ignore[attr-defined]
-            arn.split(":")[4], arn.split(":")[3], NAMESPACE, metric, dimensions, now, values, unit)
-
-    @staticmethod
-    def _group_dimension(backend: str) -> str:
-        name, _, identity = backend.rpartition(".")
-        return f"targetgroup/{name}/{identity}"
 
 
 def _invalid(message: str) -> ServiceError:
@@ -832,41 +606,6 @@ def _tags(params: dict[str, Any]) -> dict[str, str]:
 
 def _pairs(params: dict[str, Any]) -> dict[str, str]:
     return {pair["Key"]: pair.get("Value", "") for pair in params["Attributes"]}
-
-
-def _dimension(arn: str) -> str:
-    """The value of a LoadBalancer or TargetGroup dimension: the end of the ARN."""
-    return arn.split(":")[-1].removeprefix("loadbalancer/")
-
-
-def _backend_name(group: str) -> str:
-    _, name, identity = group.split(":")[-1].split("/")
-    return f"{name}.{identity}"
-
-
-def _server_name(target: engine.Target) -> str:
-    return f"{target['id']}_{target['port']}"
-
-
-def _weights(actions: list[dict[str, Any]]) -> list[tuple[str, int]]:
-    """The (target group ARN, weight) pairs of a listener's actions."""
-    found = []
-    for action in actions:
-        if action["Type"] == "forward":
-            groups = action.get("ForwardConfig", {}).get("TargetGroups") or [{"TargetGroupArn": action.get("TargetGroupArn")}]
-            found += [(group["TargetGroupArn"], group.get("Weight", 1)) for group in groups if group.get("TargetGroupArn")]
-    return found
-
-
-def _action(action: dict[str, Any]) -> dict[str, Any]:
-    """The action as `proxy.Frontend` takes it."""
-    if action["Type"] == "fixed-response":
-        config = action["FixedResponseConfig"]
-        return {"type": "fixed-response", "status": config["StatusCode"], "content_type": config.get("ContentType", "text/plain"),
-                "body": config.get("MessageBody", "")}
-    if action["Type"] == "redirect":
-        return {"type": "redirect", "config": action["RedirectConfig"], "code": action["RedirectConfig"]["StatusCode"].split("_")[1]}
-    return {"type": "forward", "weights": [[_backend_name(group), weight] for group, weight in _weights([action])]}
 
 
 def _health_check(params: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

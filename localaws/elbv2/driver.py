@@ -7,6 +7,7 @@ the old process finishes what it has.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import logging
@@ -60,7 +61,7 @@ class Balancer:
 
         with self._lock:
             self._remove(self.name)
-            bindings = {f"{inner}/tcp": ("127.0.0.1", outer) for inner, outer in zip(proxy.PUBLISHED_PORTS, ports)}
+            bindings = {f"{inner}/tcp": ("127.0.0.1", outer) for inner, outer in zip(proxy.PUBLISHED_PORTS, ports, strict=True)}
             try:
                 self._container = self.docker.containers.create(
                     self.image, _COMMAND, name=self.name, labels=self.labels, ports=bindings, network="bridge",
@@ -118,10 +119,8 @@ class Balancer:
     def _remove(self, name: str) -> None:
         import docker.errors
 
-        try:
+        with contextlib.suppress(docker.errors.NotFound):
             self.docker.containers.get(name).remove(force=True, v=True)
-        except docker.errors.NotFound:
-            pass
 
     def _write(self, plan: Plan, more: dict[str, str] | None = None) -> None:
         assert self.addresses is not None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Target = dict[str, Any]
-"""{id, port, zone, address, state, reason, codes, successes, failures, next_check, drain_until}; state is initial, healthy, unhealthy
+"""{id, port, zone, address, state, reason, codes, successes, failures, registered, next_check, drain_until}; state is initial, healthy, unhealthy
 or draining; times are epoch seconds; `drain_until` is None unless draining."""
 
 FAILED, MISMATCH, TIMEOUT = "Target.FailedHealthChecks", "Target.ResponseCodeMismatch", "Target.Timeout"
@@ -70,7 +70,8 @@ def matcher(text: str) -> tuple[tuple[int, int], ...]:
 def register(identity: str, port: int, zone: str | None, address: str, now: float) -> Target:
     """Return a target as it is just after RegisterTargets: its first check is due at once."""
     return {"id": identity, "port": port, "zone": zone, "address": address, "state": "initial", "reason": "Elb.InitialHealthChecking",
-            "codes": [], "successes": 0, "failures": 0, "next_check": now, "drain_until": None}
+            "codes": [], "successes": 0, "failures": 0, "registered": now,
+            "next_check": now, "drain_until": None}
 
 
 def deregister(target: Target, delay: float, now: float) -> Target:
@@ -80,12 +81,12 @@ def deregister(target: Target, delay: float, now: float) -> Target:
 
 def drained(target: Target, now: float) -> bool:
     """Whether the target's deregistration delay is over."""
-    return target["state"] == "draining" and now >= target["drain_until"]
+    return bool(target["state"] == "draining" and now >= target["drain_until"])
 
 
 def due(target: Target, now: float) -> bool:
     """Whether a health check of the target is due."""
-    return target["state"] != "draining" and now >= target["next_check"]
+    return bool(target["state"] != "draining" and now >= target["next_check"])
 
 
 def observe(target: Target, check: Check, result: Result) -> Target:

@@ -88,8 +88,6 @@ def render(plan: Plan, at: Addresses) -> str:
         "  nbthread 1",
         # An old process only finishes the requests it has; a client that holds its connection open cannot keep it for ever.
         f"  hard-stop-after {plan.idle_seconds + 30}s",
-        # Connections that are idle at a reload are asked to close with their next answer, not cut while a request is on its way.
-        "  close-spread-time 10s",
         f"  stats socket ipv4@{at.bridge}:{ADMIN_PORT} level admin expose-fd listeners",
         "  stats timeout 1h",
         "  log ring@requests format raw local0 info",
@@ -106,8 +104,9 @@ def render(plan: Plan, at: Addresses) -> str:
         f'  log-format "{_LOG_FORMAT}"',
         "  option dontlognull",
         "  option forwardfor",
-        # One connection per request: no idle connection can go stale while a host changes its app.
-        "  option http-server-close",
+        # One connection per request, on both sides: none is idle that could go stale or be cut at a reload, and haproxy never
+        # closes one in silence instead of answering (which it does where a later request on a connection fails).
+        "  option httpclose",
         # A connection that fails is an error that the client sees (AWS: 502), never a silent second try.
         "  retries 0",
         "  timeout connect 10s",
@@ -156,9 +155,11 @@ def _frontend(frontend: Frontend, at: Addresses) -> list[str]:
         content = f" content-type {_quoted(action['content_type'])} string {_quoted(action['body'])}" if action["body"] else ""
         return [*lines, "  http-request set-var(txn.kind) str(fixed)", f"  http-request return status {action['status']}{content}"]
     if action["type"] == "redirect":
+        with_query, without = (location(action["config"], frontend.port, query) for query in (True, False))
+        with_query, without = (location(action["config"], frontend.port, query) for query in (True, False))
         return [*lines, "  http-request set-var(txn.kind) str(redirect)",
-                f"  http-request redirect location {location(action['config'], frontend.port)} code {action['code']} if {{ query -m found }}",
-                f"  http-request redirect location {location(action['config'], frontend.port, False)} code {action['code']}"]
+                f"  http-request redirect location {with_query} code {action['code']} if {{ query -m found }}",
+                f"  http-request redirect location {without} code {action['code']}"]
     shares = [(name, weight) for name, weight in action["weights"] if weight > 0]
     total = sum(weight for _, weight in shares)
     if not shares:

@@ -11,9 +11,10 @@ import json
 import logging
 import tarfile
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from localaws.hosts import driver, image
 from localaws.hosts.box import Box
@@ -73,7 +74,6 @@ class Hosts(Service):
 
     def __init__(self, aws: Aws) -> None:
         super().__init__(aws)
-        self._image = ""
         self._image_lock = threading.Lock()
         self._launches: dict[str, Launch] = {}
         self._machines: dict[str, driver.Machine] = {}
@@ -87,10 +87,9 @@ class Hosts(Service):
     def image(self) -> str:
         """Return the name of the image of hosts, boxes and balancers, with this AWS's CA trusted; made if missing (minutes)."""
         with self._image_lock:
-            if not self._image:
-                made = image.host_image(self.aws.docker, log.info)
-                self._image = image.trusting(self.aws.docker, made, self.aws.ca_file.read_bytes())
-            return self._image
+            # Asked for each time: an image may be removed under a local AWS that runs.
+            made = image.host_image(self.aws.docker, log.info)
+            return image.trusting(self.aws.docker, made, self.aws.ca_file.read_bytes())
 
     # -- hosts -------------------------------------------------------------------------------------------------------------
 
@@ -255,13 +254,14 @@ class Hosts(Service):
 
     def _archive(self, name: str) -> Path:
         """Return a file with image `name` as `Machine.load_image` takes it, made once per image."""
+        file: Path
         with self._image_lock:
             if name == image.PYTHON_IMAGE:
                 image.python_image(self.aws.docker, log.info)
             found = self.aws.docker.images.get(name)
             folder = self.aws.state_dir / "images"
             folder.mkdir(parents=True, exist_ok=True)
-            file = folder / (found.id.removeprefix("sha256:")[:24] + ".tar")
+            file = folder / (str(found.id).removeprefix("sha256:")[:24] + ".tar")
             if not file.exists():
                 plain, wrapped = file.with_suffix(".save"), file.with_suffix(".part")
                 with plain.open("wb") as out:

@@ -2,6 +2,7 @@
 # First program of every host and build container (below docker-init): name server, metadata address, engine, user data, agent.
 # /etc/localaws/boot.env says GATEWAY (address of the local AWS), KIND (host or box), ENGINE (yes or no).
 set -u
+# shellcheck source=/dev/null
 . /etc/localaws/boot.env
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 log=/var/log/localaws.log
@@ -19,6 +20,7 @@ ip address add "$address/32" dev lo
 python3 /opt/localaws/metadata.py "$KIND" "$address" >> "$log" 2>&1 &
 
 engine=
+# shellcheck disable=SC2153  # boot.env has it
 if [ "$ENGINE" = yes ]; then
     # Control groups are mounted read-only in a container; the engine inside needs to write them.
     for folder in /sys/fs/cgroup /sys/fs/cgroup/*; do

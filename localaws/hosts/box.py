@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from localaws.hosts import driver
 
@@ -29,7 +30,7 @@ class Box:
     `container` is the docker SDK's object, `address` its IPv4 address on `aws.network`, `environment` what each `exec` gets.
     """
 
-    def __init__(self, machine: "driver.Machine", environment: dict[str, str], credentials: Callable[[], dict[str, Any]] | None,
+    def __init__(self, machine: driver.Machine, environment: dict[str, str], credentials: Callable[[], dict[str, Any]] | None,
                  now: Callable[[], float], forget: Callable[[str], None]) -> None:
         self.machine = machine
         self.container = machine.container

@@ -7,9 +7,10 @@ docs/local-aws.md, Hosts). Containers have one network, the local AWS's internal
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import IO, Any
 
 from localaws.hosts.image import tar_of
 
@@ -57,7 +58,7 @@ class Machine:
     def address(self) -> str:
         """The container's address on the local AWS's network, '' while it is stopped."""
         self.container.reload()
-        return self.container.attrs["NetworkSettings"]["Networks"].get(self.network, {}).get("IPAddress", "")
+        return str(self.container.attrs["NetworkSettings"]["Networks"].get(self.network, {}).get("IPAddress", ""))
 
     def exec(self, argv: list[str], environment: dict[str, str] | None = None, cwd: str = "/",
              on_output: Callable[[str], None] | None = None, timeout: float | None = None) -> int:
@@ -167,7 +168,7 @@ def create(client: Any, plan: Plan) -> Machine:
         environment={"AWS_CA_BUNDLE": CA_BUNDLE, **plan.environment}, host_config=host_config, stop_signal="SIGTERM")
     machine = Machine(client, client.containers.get(created["Id"]), plan.network)
     try:
-        machine.put(tar_of({name: data for name, data in programs().items()}, 0o755), PROGRAMS)
+        machine.put(tar_of(programs(), 0o755), PROGRAMS)
         boot = f"GATEWAY={plan.gateway}\nKIND={plan.kind}\nENGINE={'yes' if plan.engine else 'no'}\n"
         machine.put(tar_of({"boot.env": boot, **plan.files}, 0o600), CONFIG)
     except BaseException:

@@ -25,8 +25,9 @@ import tarfile
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator
+from typing import IO, Any, cast
 
 SUITE = "bookworm"
 BASE = "debian:bookworm-slim"
@@ -37,6 +38,7 @@ PYTHON_PACKAGES = ("python3", "ca-certificates")
 PYTHON_IMAGE = "localaws/python:bookworm"
 RECIPE_LABEL = "localaws.recipe"
 STEP_SECONDS = 900.0
+TRUSTING_KEPT = 8
 
 NO_DOCS = """path-exclude /usr/share/doc/*
 path-exclude /usr/share/man/*
@@ -130,7 +132,7 @@ def python_image(client: Any, say: Say = _quiet) -> str:
         container = _install(client, base, PYTHON_PACKAGES, "", say)
         try:
             with tempfile.TemporaryFile() as slim:
-                _filter(_Stream(container.export()), slim, PYTHON_DROPPED)
+                _filter(cast(IO[bytes], _Stream(container.export())), slim, PYTHON_DROPPED)
                 slim.seek(0)
                 _import(client, slim, PYTHON_IMAGE, ["ENV PYTHONDONTWRITEBYTECODE=1", 'CMD ["python3"]',
                                                      f"LABEL {RECIPE_LABEL}={PYTHON_HASH}"])
@@ -147,10 +149,7 @@ def trusting(client: Any, image: str, ca_pem: bytes) -> str:
     name = f"{image}-{hashlib.sha256(ca_pem).hexdigest()[:12]}"
     if find(client, name) is None:
         repository, tag = name.split(":")
-        for old in client.images.list(repository):
-            for known in old.tags:
-                if known.startswith(f"{image}-"):
-                    client.images.remove(known, force=True)
+        _drop_old(client, image)
         container = client.containers.create(image, ["update-ca-certificates"], network_mode="none")
         try:
             container.put_archive("/usr/local/share/ca-certificates", tar_of({"localaws.crt": ca_pem}))
@@ -163,6 +162,19 @@ def trusting(client: Any, image: str, ca_pem: bytes) -> str:
     return name
 
 
+def _drop_old(client: Any, image: str) -> None:
+    """Remove the oldest images made by `trusting` that no container uses; other local AWSes of this machine keep theirs."""
+    import docker.errors
+
+    made = [found for found in client.images.list(image.partition(":")[0]) if any(tag.startswith(f"{image}-") for tag in found.tags)]
+    for old in sorted(made, key=lambda found: str(found.attrs["Created"]), reverse=True)[TRUSTING_KEPT:]:
+        try:
+            for tag in old.tags:
+                client.images.remove(tag)
+        except docker.errors.APIError:
+            continue  # a container uses it
+
+
 def base_image(client: Any, say: Say = _quiet) -> str:
     """Return the name of the Debian that both images stand on, pulled or made with debootstrap. Raises ImageError."""
     if find(client, BASE_IMAGE) is None:
@@ -170,12 +182,12 @@ def base_image(client: Any, say: Say = _quiet) -> str:
         if _pull(client, BASE, PULL_SECONDS):
             client.images.get(BASE).tag(*BASE_IMAGE.split(":"))
         else:
-            say("image {0}: no answer; making it with debootstrap".format(BASE_IMAGE))
+            say(f"image {BASE_IMAGE}: no answer; making it with debootstrap")
             _debootstrap(client, say)
     return BASE_IMAGE
 
 
-def tar_of(files: dict[str, bytes | str], mode: int = 0o644) -> bytes:
+def tar_of(files: Mapping[str, bytes | str], mode: int = 0o644) -> bytes:
     """Return a tar archive of `files` (path → content), owned by root."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:

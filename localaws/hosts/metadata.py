@@ -47,7 +47,7 @@ class Documents:
 
 def stamp(seconds: float) -> str:
     """Return a time as AWS writes it, e.g. 2030-01-02T03:04:05Z."""
-    return dt.datetime.fromtimestamp(seconds, dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def instance_tree(data: dict[str, object], credentials: dict[str, object], address: str, user_data: str | None) -> dict[str, str]:
@@ -116,12 +116,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """One request. `server` has documents, kind, served (address), gateway and tokens {token: expiry}."""
 
     protocol_version = "HTTP/1.1"
-    server: "Server"
+    server: Server
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing: clients ask all the time."""
 
-    def do_PUT(self) -> None:  # noqa: N802 - the base class's name
+    def do_PUT(self) -> None:
         """Make a session token."""
         if self.server.kind != "host" or self.path != "/latest/api/token":
             return self._answer(404, "")
@@ -140,7 +140,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.tokens[token] = now + int(lifetime)
         self._answer(200, token, {"X-aws-ec2-metadata-token-ttl-seconds": lifetime})
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+    def do_GET(self) -> None:
         """Tell what is at the path."""
         credentials = self.server.documents.read("credentials.json")
         if self.server.kind != "host":

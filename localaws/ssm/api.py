@@ -10,7 +10,8 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import uuid
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from localaws.ec2.api import Api as Ec2
 from localaws.hosts.api import Hosts
@@ -69,10 +70,11 @@ class Api(Service):
         """Make a new version; it runs again on every instance meant."""
         with self.lock:
             record = self._record(ctx, params)
-            changed = {name: params[name] for name in ("Parameters", "Targets", "AssociationName", "Name") if name in params}
+            changed: dict[str, Any] = {name: params[name] for name in ("Parameters", "Targets", "AssociationName", "Name") if name in params}
             self._check(changed.get("Name", record["Name"]), changed.get("Parameters", record["Parameters"]),
                         changed.get("Targets", record["Targets"]))
-            record.update(changed, Version=record["Version"] + 1, Updated=self.aws.clock.now())
+            record |= changed
+            record.update(Version=record["Version"] + 1, Updated=self.aws.clock.now())
             record["Other"].update({name: params[name] for name in _OTHER if name in params})
             return {"AssociationDescription": _describe(record)}
 

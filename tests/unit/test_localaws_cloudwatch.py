@@ -100,7 +100,7 @@ def test_an_alarm_lives_through_its_states_and_tells(api: Api) -> None:
     items = call(api, "DescribeAlarmHistory", AlarmName="bad")["AlarmHistoryItems"]
     assert [item["HistorySummary"] for item in items if item["HistoryItemType"] == "StateUpdate"] == [
         "Alarm updated from ALARM to OK", "Alarm updated from OK to ALARM", "Alarm updated from INSUFFICIENT_DATA to OK"]
-    assert [item["HistorySummary"] for item in items if item["HistoryItemType"] == "Action"][0] == f"Successfully executed action {TOPIC}"
+    assert next(item for item in items if item["HistoryItemType"] == "Action")["HistorySummary"] == f"Successfully executed action {TOPIC}"
 
 
 def test_disabled_actions_are_not_carried_out(api: Api) -> None:
@@ -108,7 +108,7 @@ def test_disabled_actions_are_not_carried_out(api: Api) -> None:
     call(api, "DisableAlarmActions", AlarmNames=["bad"])
     errors(api)
     tick(api, 6)
-    assert state(api, "bad") == "ALARM" and api.aws.published == []
+    assert (state(api, "bad"), api.aws.published) == ("ALARM", [])
 
 
 def test_composite_follows_its_children_in_the_same_tick(api: Api) -> None:
@@ -139,7 +139,7 @@ def test_set_alarm_state_lasts_until_the_next_evaluation_and_moves_composites(ap
 def test_what_a_composite_needs_cannot_be_deleted(api: Api) -> None:
     put_alarm(api, "one")
     call(api, "PutCompositeAlarm", AlarmName="all", AlarmRule="ALARM(one)")
-    with pytest.raises(ServiceError, match="Cannot delete one as there are composite alarm.s. depending on it"):
+    with pytest.raises(ServiceError, match=r"Cannot delete one as there are composite alarm.s. depending on it"):
         call(api, "DeleteAlarms", AlarmNames=["one"])
     call(api, "DeleteAlarms", AlarmNames=["one", "all"])
     assert call(api, "DescribeAlarms", AlarmTypes=["MetricAlarm", "CompositeAlarm"]) == {"MetricAlarms": [], "CompositeAlarms": []}
@@ -150,7 +150,7 @@ def test_delete_of_an_unknown_alarm_deletes_nothing(api: Api) -> None:
     put_alarm(api, "one")
     with pytest.raises(ServiceError) as refused:
         call(api, "DeleteAlarms", AlarmNames=["one", "two"])
-    assert refused.value.code == "ResourceNotFound" and state(api, "one") == "INSUFFICIENT_DATA"
+    assert (refused.value.code, state(api, "one")) == ("ResourceNotFound", "INSUFFICIENT_DATA")
 
 
 def test_update_keeps_the_state(api: Api) -> None:

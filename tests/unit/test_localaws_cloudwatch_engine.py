@@ -75,7 +75,8 @@ def test_reason_for_no_data() -> None:
     ("LessThanThreshold", 1.0, "OK"), ("LessThanThreshold", 0.5, "ALARM"), ("LessThanOrEqualToThreshold", 1.0, "ALARM")])
 def test_comparisons(operator: str, value: float, expected: str) -> None:
     verdict = engine.evaluate({**ALARM, "EvaluationPeriods": 1, "ComparisonOperator": operator}, [Point(0, value, 1)], 100.0)
-    assert verdict is not None and verdict.state == expected
+    assert verdict is not None
+    assert verdict.state == expected
 
 
 @pytest.mark.parametrize(("stat", "samples", "weak"), [
@@ -89,9 +90,11 @@ def test_low_sample_count_ignored_keeps_the_state_and_evaluated_does_not() -> No
     weak = [Point(0, None), Point(60, None), Point(120, 9.0, 999)]
     assert engine.evaluate({**alarm, "EvaluateLowSampleCountPercentile": "ignore"}, weak, 300.0) is None
     verdict = engine.evaluate({**alarm, "EvaluateLowSampleCountPercentile": "evaluate"}, weak, 300.0)
-    assert verdict is not None and verdict.state == "ALARM"
+    assert verdict is not None
+    assert verdict.state == "ALARM"
     strong = engine.evaluate({**alarm, "EvaluateLowSampleCountPercentile": "ignore"}, [Point(120, 9.0, 1000)], 300.0)
-    assert strong is not None and strong.state == "ALARM"
+    assert strong is not None
+    assert strong.state == "ALARM"
 
 
 # -- points from samples -----------------------------------------------------------------------------------------------------

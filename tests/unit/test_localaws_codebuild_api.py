@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from localaws_fakes import CALLER, FakeAws
 
-from localaws.codebuild import files
+from localaws.codebuild import driver, files
 from localaws.codebuild.api import Api
 from localaws.service import ServiceError
-from localaws_fakes import CALLER, FakeAws
 
 ROLE = "arn:aws:iam::000000000000:role/build"
 SPEC = """version: 0.2
@@ -79,7 +80,10 @@ class Box:
         self.codes, self.on_command = codes, on_command
         self.commands: list[str] = []
         self.environments: list[dict[str, str]] = []
-        self.removed = False
+        self.removed, self.container, self.status = False, self, "running"
+
+    def reload(self) -> None:
+        """As docker's container: the status is always fresh."""
 
     def exec(self, argv: list[str], env: dict[str, str] | None = None, cwd: str = "/",
              on_output: Callable[[str], None] | None = None, timeout: float | None = None) -> int:
@@ -150,26 +154,32 @@ def context(build: dict[str, Any], phase: str) -> tuple[str, str, str]:
 def test_a_good_build_leaves_artifact_variables_and_logs(tmp_path: Path) -> None:
     world = World(tmp_path)
     build = world.build(environmentVariablesOverride=[{"name": "EXTRA", "value": "yes"}])
-    assert build["buildStatus"] == "SUCCEEDED" and build["buildComplete"]
-    assert world.box.commands == ["login", "make", "ship", "tidy", "tell"] and world.box.removed
+    assert build["buildStatus"] == "SUCCEEDED"
+    assert build["buildComplete"]
+    assert world.box.commands == ["login", "make", "ship", "tidy", "tell"]
+    assert world.box.removed
     environment = world.box.environments[0]
     assert (environment["LEVEL"], environment["MODE"], environment["EXTRA"], environment["TOKEN"]) == ("low", "project", "yes", "geheim")
     assert build["artifacts"] == {"location": "arn:aws:s3:::store/pipe/Release/abc"}
     with zipfile.ZipFile(io.BytesIO(world.s3.objects["pipe/Release/abc"])) as bundle:
         assert bundle.namelist() == ["appspec.yml", "hooks/x.sh"]
     assert build["exportedEnvironmentVariables"] == [{"name": "DIGEST", "value": "sha256:1"}]
-    assert "make says ***" in world.logs.lines and not any("geheim" in line for line in world.logs.lines)
+    assert "make says ***" in world.logs.lines
+    assert not any("geheim" in line for line in world.logs.lines)
     assert any(line.endswith("Running command make") for line in world.logs.lines)
-    assert build["logs"]["groupName"] == "/aws/codebuild/build" and build["id"].endswith(build["logs"]["streamName"])
+    assert build["logs"]["groupName"] == "/aws/codebuild/build"
+    assert build["id"].endswith(build["logs"]["streamName"])
     assert [detail["build-status"] for _, _, detail in world.aws.events] == ["IN_PROGRESS", "SUCCEEDED"]
 
 
 def test_a_failing_command_ends_its_phase_but_finally_and_post_build_run(tmp_path: Path) -> None:
     world = World(tmp_path, codes={"make": 2})
     build = world.build()
-    assert build["buildStatus"] == "FAILED" and world.box.commands == ["login", "make", "tidy", "tell"]
+    assert build["buildStatus"] == "FAILED"
+    assert world.box.commands == ["login", "make", "tidy", "tell"]
     assert context(build, "BUILD") == ("FAILED", "COMMAND_EXECUTION_ERROR", "Error while executing command: make. Reason: exit status 2")
-    assert context(build, "POST_BUILD")[0] == "SUCCEEDED" and context(build, "UPLOAD_ARTIFACTS")[0] == "SUCCEEDED"
+    assert context(build, "POST_BUILD")[0] == "SUCCEEDED"
+    assert context(build, "UPLOAD_ARTIFACTS")[0] == "SUCCEEDED"
 
 
 def test_a_failing_finally_fails_the_phase(tmp_path: Path) -> None:
@@ -186,7 +196,8 @@ def test_a_failing_finally_fails_the_phase(tmp_path: Path) -> None:
 def test_what_is_wrong_in_a_buildspec_is_said_in_the_phase(tmp_path: Path, spec: str, phase: str, code: str, message: str) -> None:
     build = World(tmp_path, spec).build()
     status, found, words = context(build, phase)
-    assert (build["buildStatus"], status, found) == ("FAILED", "FAILED", code) and message in words
+    assert (build["buildStatus"], status, found) == ("FAILED", "FAILED", code)
+    assert message in words
 
 
 def test_a_buildspec_that_is_not_there(tmp_path: Path) -> None:
@@ -213,7 +224,9 @@ def test_a_stopped_build_is_stopped_and_its_container_gone(tmp_path: Path) -> No
     identity = world.begin()
     world.aws.spawned.pop(0)()
     build = world.get(identity)
-    assert build["buildStatus"] == "STOPPED" and world.box.commands == ["login"] and world.box.removed
+    assert build["buildStatus"] == "STOPPED"
+    assert world.box.commands == ["login"]
+    assert world.box.removed
     assert context(build, "PRE_BUILD")[0] == "STOPPED"
 
 
@@ -221,7 +234,8 @@ def test_a_build_that_takes_too_long_is_timed_out(tmp_path: Path) -> None:
     world = World(tmp_path, codes={"make": 124})
     world.on_command = lambda command: world.aws.clock.advance(301) if command == "make" else None
     build = world.build(timeoutInMinutesOverride=5)
-    assert build["buildStatus"] == "TIMED_OUT" and context(build, "BUILD")[1] == "BUILD_TIMED_OUT"
+    assert build["buildStatus"] == "TIMED_OUT"
+    assert context(build, "BUILD")[1] == "BUILD_TIMED_OUT"
     assert "ship" not in world.box.commands
 
 
@@ -237,7 +251,17 @@ def test_a_build_cut_off_by_the_end_of_the_local_aws_goes_on_in_the_next(tmp_pat
     again.api.load(state)
     again.api.start()
     again.aws.spawned.pop(0)()
-    assert again.get(identity)["buildStatus"] == "SUCCEEDED" and "make" in again.box.commands
+    assert again.get(identity)["buildStatus"] == "SUCCEEDED"
+    assert "make" in again.box.commands
+
+
+def test_a_container_that_is_killed_is_a_fault_unless_the_local_aws_is_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "LOST_SECONDS", 0.01)
+    world = World(tmp_path, codes={"make": 137})
+    world.on_command = lambda command: setattr(world.box, "status", "exited") if command == "make" else None
+    build = world.build()
+    assert build["buildStatus"] == "FAULT"
+    assert context(build, "BUILD") == ("FAULT", "INTERNAL_SERVICE_ERROR", "The build container has ended")
 
 
 def test_the_same_token_starts_one_build(tmp_path: Path) -> None:
@@ -248,7 +272,8 @@ def test_the_same_token_starts_one_build(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     world = World(tmp_path)
     project = world.api.batch_get_projects(CALLER, {"names": ["build", "none"]})
-    assert project["projectsNotFound"] == ["none"] and project["projects"][0]["encryptionKey"].endswith("alias/aws/s3")
+    assert project["projectsNotFound"] == ["none"]
+    assert project["projects"][0]["encryptionKey"].endswith("alias/aws/s3")
     given = {key: project["projects"][0][key] for key in ("source", "artifacts", "environment", "serviceRole")}
     for more, words in (({"name": "build"}, "already exists"), ({"name": "x", "vpcConfig": {"vpcId": "v"}}, "vpcConfig"),
                         ({"name": "x", "artifacts": {"type": "NO_ARTIFACTS"}}, "CODEPIPELINE"),

@@ -38,10 +38,15 @@ artifacts:
 
 def test_a_buildspec_is_read_whole_and_scalars_stay_text() -> None:
     spec = parse(GOOD)
-    assert spec.shell == "bash" and spec.variables == {"A": "1", "B": "yes"}
-    assert spec.parameter_store == {"P": "/sample/p"} and spec.secrets_manager == {"S": "id:key"} and spec.exported == ("COMMIT",)
-    assert spec.phases["build"].commands == ("make", "several\nlines\n") and spec.phases["build"].finally_ == ("tidy",)
-    assert spec.phases["build"].on_failure == "ABORT" and spec.phases["install"].on_failure is None
+    assert spec.shell == "bash"
+    assert spec.variables == {"A": "1", "B": "yes"}
+    assert spec.parameter_store == {"P": "/sample/p"}
+    assert spec.secrets_manager == {"S": "id:key"}
+    assert spec.exported == ("COMMIT",)
+    assert spec.phases["build"].commands == ("make", "several\nlines\n")
+    assert spec.phases["build"].finally_ == ("tidy",)
+    assert spec.phases["build"].on_failure == "ABORT"
+    assert spec.phases["install"].on_failure is None
     assert spec.artifacts == Artifacts(("**/*",), ("a/b",), "out", False)
     assert [note.split(":")[0] for note in spec.notes] == ["cache", "runtime-versions"]
 
@@ -95,7 +100,8 @@ def test_discarded_paths() -> None:
 
 
 def test_what_is_a_path_and_what_a_buildspec() -> None:
-    assert buildspec.is_inline("version: 0.2\nphases: {}") and not buildspec.is_inline("buildspecs/image.yaml")
+    assert buildspec.is_inline("version: 0.2\nphases: {}")
+    assert not buildspec.is_inline("buildspecs/image.yaml")
 
 
 def test_secret_references() -> None:

@@ -64,14 +64,16 @@ def test_the_first_failure_decides_and_the_record_is_the_apis() -> None:
                                   "durationInSeconds": 2, "contexts": [{"statusCode": "COMMAND_EXECUTION_ERROR", "message": "no"}]}
     assert "phaseStatus" not in build["phases"][-1]
     assert json.loads(json.dumps(engine.event_detail(build)))["build-status"] == "FAILED"
-    assert [p["phaseType"] for p in PROJECT.get("phases", [])] == [] and PROJECT["environment"]["environmentVariables"][1]["value"] == "2"  # type: ignore[index,attr-defined]
+    assert [p["phaseType"] for p in PROJECT.get("phases", [])] == []
+    assert PROJECT["environment"]["environmentVariables"][1]["value"] == "2"
 
 
 def test_a_build_that_was_cut_off_begins_anew() -> None:
     build = engine.new_build(PROJECT, {}, ARN, 1, "me", 100.0)
     engine.begin(build, "BUILD", 101.0)
     engine.again(build, 200.0)
-    assert [p["phaseType"] for p in build["phases"]] == ["SUBMITTED"] and build["buildStatus"] == "IN_PROGRESS"
+    assert [p["phaseType"] for p in build["phases"]] == ["SUBMITTED"]
+    assert build["buildStatus"] == "IN_PROGRESS"
 
 
 @pytest.mark.parametrize(("config", "place"), [
@@ -101,12 +103,15 @@ def test_variables_and_folder_last_from_command_to_command_but_functions_and_opt
     results = shell(tmp_path, "export A='it''s \"quoted\"\nand long'", "B=plain; cd sub; f() { echo called; }; set -e", "printf '%s|' \"$A\" \"$B\"",
                     "basename \"$(pwd)\"", "false; echo went on", "f")
     assert results[2] == (0, 'its "quoted"\nand long|plain|')
-    assert results[3] == (0, "sub\n") and results[4] == (0, "went on\n") and results[5][0] == 127
+    assert results[3] == (0, "sub\n")
+    assert results[4] == (0, "went on\n")
+    assert results[5][0] == 127
 
 
 def test_each_command_has_its_own_exit_and_one_that_exits_leaves_nothing_behind(tmp_path: Path) -> None:
     results = shell(tmp_path, "exit 3", "C=lost; exit 0", "echo \"<$C>\"", "sh -c 'exit 7'")
-    assert [code for code, _ in results] == [3, 0, 0, 7] and results[2][1] == "<>\n"
+    assert [code for code, _ in results] == [3, 0, 0, 7]
+    assert results[2][1] == "<>\n"
 
 
 def test_build_succeeding_is_told_to_each_command(tmp_path: Path) -> None:
@@ -118,6 +123,9 @@ def test_codebuilds_own_variables() -> None:
     build = engine.new_build({**PROJECT, "sourceVersion": "arn:aws:s3:::b/k"}, {}, ARN, 7, "codepipeline/pipe", 100.0)
     build["resolvedSourceVersion"] = "abc"
     values = engine.variables(build, "us-east-1", "/src")
-    assert values["CODEBUILD_BUILD_ARN"] == ARN and values["CODEBUILD_BUILD_ID"] == ARN.split("/")[1]
-    assert values["CODEBUILD_RESOLVED_SOURCE_VERSION"] == "abc" and values["CODEBUILD_START_TIME"] == "100000"
-    assert values["CODEBUILD_INITIATOR"] == "codepipeline/pipe" and values["AWS_REGION"] == "us-east-1"
+    assert values["CODEBUILD_BUILD_ARN"] == ARN
+    assert values["CODEBUILD_BUILD_ID"] == ARN.split("/")[1]
+    assert values["CODEBUILD_RESOLVED_SOURCE_VERSION"] == "abc"
+    assert values["CODEBUILD_START_TIME"] == "100000"
+    assert values["CODEBUILD_INITIATOR"] == "codepipeline/pipe"
+    assert values["AWS_REGION"] == "us-east-1"

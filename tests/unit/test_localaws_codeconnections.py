@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from localaws_fakes import CALLER, FakeAws
 
 from localaws.codeconnections.api import Api
 from localaws.codeconnections.engine import Push, pushes
 from localaws.service import Context, ServiceError
-from localaws_fakes import CALLER, FakeAws
 
 
 class Pipelines:
@@ -76,7 +76,8 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServiceError):
         api.complete("none")
     elsewhere = Context("111122223333", "us-east-1", "arn:x", "key")
-    assert api.list_connections(elsewhere, {})["Connections"] == [] and connect(api)
+    assert api.list_connections(elsewhere, {})["Connections"] == []
+    assert connect(api)
     assert api.list_connections(elsewhere, {})["Connections"] == []
 
 
@@ -132,7 +133,8 @@ def test_the_archive_holds_the_files_of_that_commit_with_their_modes(tmp_path: P
     (tmp_path / "work" / "run.sh").chmod(0o755)
     push(path, tmp_path / "work", "a.txt", "first")
     commit = api.repositories.commit("acme/sample", "refs/heads/main")
-    assert commit is not None and (commit.message, commit.author, commit.email) == ("first", "Mary", "mary@example.com")
+    assert commit is not None
+    assert (commit.message, commit.author, commit.email) == ("first", "Mary", "mary@example.com")
     with zipfile.ZipFile(io.BytesIO(api.repositories.archive("acme/sample", commit.id))) as archive:
         assert sorted(archive.namelist()) == ["a.txt", "run.sh"]
         assert archive.getinfo("run.sh").external_attr >> 16 & 0o111

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from localaws_fakes import CALLER, FakeAws
+from test_localaws_codeconnections import push
 
 from localaws.codeconnections.api import Api as Connections
 from localaws.codepipeline.api import Api
 from localaws.service import ServiceError
-from localaws_fakes import CALLER, FakeAws
-from test_localaws_codeconnections import push
 
 ROLE = "arn:aws:iam::000000000000:role/pipe"
 KEY = "arn:aws:kms:us-east-1:000000000000:key/k"
@@ -78,7 +78,7 @@ class World:
 
     def __init__(self, tmp_path: Path, complete: bool = True) -> None:
         self.tmp_path, self.outside = tmp_path, Outside()
-        self.aws = FakeAws(tmp_path, {name: self.outside for name in ("s3", "kms", "sts", "codebuild", "codedeploy")})
+        self.aws = FakeAws(tmp_path, dict.fromkeys(("s3", "kms", "sts", "codebuild", "codedeploy"), self.outside))
         self.connections, self.api = Connections(self.aws), Api(self.aws)  # type: ignore[arg-type]
         self.aws.services.update(codeconnections=self.connections, codepipeline=self.api)
         self.arn = self.connections.create_connection(CALLER, {"ConnectionName": "github", "ProviderType": "GitHub"})["ConnectionArn"]
@@ -138,8 +138,10 @@ class World:
 def test_creating_a_pipeline_starts_an_execution_that_a_pending_connection_fails_harmlessly(tmp_path: Path) -> None:
     world = World(tmp_path, complete=False)
     world.create()
-    assert world.latest()["status"] == "Failed" and world.latest()["trigger"]["triggerType"] == "CreatePipeline"
-    assert "PENDING" in world.error("Source")["message"] and world.outside.objects == {}
+    assert world.latest()["status"] == "Failed"
+    assert world.latest()["trigger"]["triggerType"] == "CreatePipeline"
+    assert "PENDING" in world.error("Source")["message"]
+    assert world.outside.objects == {}
     world.push("a.txt", "not yet")
     assert len(world.api.list_pipeline_executions(CALLER, {"pipelineName": "pipe"})["pipelineExecutionSummaries"]) == 1
 
@@ -160,21 +162,26 @@ def test_a_push_goes_through_build_and_deployment(tmp_path: Path) -> None:
     assert json.loads(world.latest()["sourceRevisions"][0]["revisionSummary"])["CommitMessage"] == "a good release"
     (started,) = world.outside.started
     source = world.action("Source")["output"]["outputArtifacts"][0]["s3location"]
-    assert source["key"].startswith("pipe/Source/") and world.outside.puts == [{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}]
-    assert started["sourceVersion"] == f"arn:aws:s3:::store/{source['key']}" and started["artifactsOverride"]["location"] == "store"
+    assert source["key"].startswith("pipe/Source/")
+    assert world.outside.puts == [{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}]
+    assert started["sourceVersion"] == f"arn:aws:s3:::store/{source['key']}"
+    assert started["artifactsOverride"]["location"] == "store"
     assert started["environmentVariablesOverride"] == [{"name": "C", "value": commit}]
     world.build_done()
     assert world.action("Build")["output"]["outputVariables"] == {"IMAGE_DIGEST": "sha256:1"}
     (deployed,) = world.outside.deployed
     assert deployed == {"applicationName": "app", "deploymentGroupName": "group", "revision": {"revisionType": "S3", "s3Location": {
         "bucket": "store", "key": "pipe/Release/abc", "bundleType": "zip", "eTag": "etag", "version": "v1"}}}
-    assert world.latest()["status"] == "InProgress" and world.action("Deploy")["output"]["executionResult"]["externalExecutionId"] == "d-123"
+    assert world.latest()["status"] == "InProgress"
+    assert world.action("Deploy")["output"]["executionResult"]["externalExecutionId"] == "d-123"
     world.outside.deployment = {"status": "Succeeded"}
     world.settle()
     assert world.latest()["status"] == "Succeeded"
     kinds = [(kind.split(" ")[1], detail["state"]) for _, kind, detail in world.aws.events if detail["execution-id"]
              == world.latest()["pipelineExecutionId"]]
-    assert kinds[0] == ("Pipeline", "STARTED") and kinds[-1] == ("Pipeline", "SUCCEEDED") and kinds.count(("Action", "SUCCEEDED")) == 3
+    assert kinds[0] == ("Pipeline", "STARTED")
+    assert kinds[-1] == ("Pipeline", "SUCCEEDED")
+    assert kinds.count(("Action", "SUCCEEDED")) == 3
 
 
 def test_a_failed_deployment_carries_codedeploys_own_words(tmp_path: Path) -> None:
@@ -184,14 +191,17 @@ def test_a_failed_deployment_carries_codedeploys_own_words(tmp_path: Path) -> No
     world.build_done()
     world.outside.deployment = {"status": "Failed", "errorInformation": {"code": "ALARM_ACTIVE", "message": "One or more alarms"}}
     world.settle()
-    assert world.latest()["status"] == "Failed" and world.error("Deploy") == {"code": "ALARM_ACTIVE", "message": "One or more alarms"}
+    assert world.latest()["status"] == "Failed"
+    assert world.error("Deploy") == {"code": "ALARM_ACTIVE", "message": "One or more alarms"}
     state = world.api.get_pipeline_state(CALLER, {"name": "pipe"})["stageStates"][2]
-    assert state["latestExecution"]["status"] == "Failed" and state["actionStates"][0]["latestExecution"]["externalExecutionId"] == "d-123"
+    assert state["latestExecution"]["status"] == "Failed"
+    assert state["actionStates"][0]["latestExecution"]["externalExecutionId"] == "d-123"
     world.outside.deployment = {"status": "Succeeded"}
     world.api.retry_stage_execution(CALLER, {"pipelineName": "pipe", "stageName": "Gamma", "retryMode": "FAILED_ACTIONS",
                                              "pipelineExecutionId": world.latest()["pipelineExecutionId"]})
     world.settle()
-    assert world.latest()["status"] == "Succeeded" and len(world.outside.deployed) == 2
+    assert world.latest()["status"] == "Succeeded"
+    assert len(world.outside.deployed) == 2
 
 
 def test_a_failed_build_names_phase_and_command(tmp_path: Path) -> None:
@@ -216,7 +226,9 @@ def test_each_permission_that_the_role_lacks_fails_its_action_with_role_and_acti
     world.build_done()
     world.settle()
     error = world.error(action)
-    assert error["code"] == "PermissionError" and "assumed-role/pipe" in error["message"] and method in error["message"]
+    assert error["code"] == "PermissionError"
+    assert "assumed-role/pipe" in error["message"]
+    assert method in error["message"]
 
 
 def test_the_connection_and_the_key_ask_for_permission_too(tmp_path: Path) -> None:
@@ -224,12 +236,22 @@ def test_the_connection_and_the_key_ask_for_permission_too(tmp_path: Path) -> No
     world.create()
     world.aws.denied |= {"codeconnections:UseConnection", "codestar-connections:UseConnection"}
     world.push("a.txt", "x")
-    assert "Unable to use Connection" in world.error("Source")["message"] and "UseConnection" in world.error("Source")["message"]
+    assert "Unable to use Connection" in world.error("Source")["message"]
+    assert "UseConnection" in world.error("Source")["message"]
     world.aws.denied = {"codestar-connections:UseConnection", "kms:Decrypt"}
     world.push("b.txt", "y")
     assert world.action("Source")["status"] == "Succeeded"
     world.build_done()
     assert "kms:Decrypt" in world.error("Deploy")["message"]
+
+
+def test_a_repository_id_that_is_none_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    given = world.declaration()
+    given["stages"][0]["actions"][0]["configuration"]["FullRepositoryId"] = "sample"
+    with pytest.raises(ServiceError, match="'sample' in action 'Source' is not owner/name"):
+        world.api.create_pipeline(CALLER, {"pipeline": given})
+    assert world.api.list_pipelines(CALLER, {})["pipelines"] == []
 
 
 def test_who_may_not_pass_role_or_connection_makes_no_pipeline(tmp_path: Path) -> None:
@@ -242,7 +264,8 @@ def test_who_may_not_pass_role_or_connection_makes_no_pipeline(tmp_path: Path) -
     world.aws.untrusted.add(ROLE)
     with pytest.raises(ServiceError) as refused:
         world.create()
-    assert refused.value.code == "InvalidStructureException" and ROLE in refused.value.message
+    assert refused.value.code == "InvalidStructureException"
+    assert ROLE in refused.value.message
 
 
 def test_executions_in_progress_go_on_after_a_restart(tmp_path: Path) -> None:
@@ -254,7 +277,8 @@ def test_executions_in_progress_go_on_after_a_restart(tmp_path: Path) -> None:
     again = World(tmp_path)
     again.api.load(state)
     again.build_done()
-    assert again.outside.started == [] and len(again.outside.deployed) == 1
+    assert again.outside.started == []
+    assert len(again.outside.deployed) == 1
     again.outside.deployment = {"status": "Succeeded"}
     again.settle()
     assert again.latest()["status"] == "Succeeded"
@@ -270,7 +294,8 @@ def test_an_action_that_was_not_started_before_the_stop_is_started_by_the_next_s
     again.connections.load(world.connections.dump())
     again.api.load(state)
     again.settle()
-    assert again.action("Source")["status"] == "Succeeded" and len(again.outside.started) == 1
+    assert again.action("Source")["status"] == "Succeeded"
+    assert len(again.outside.started) == 1
 
 
 def test_start_with_a_commit_tokens_and_what_is_refused(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def test_an_execution_goes_through_its_stages_in_order() -> None:
         assert world.running() == [(one, name)]
         seen.append(name)
         world.finish(one, name)
-    assert world.status(one) == "Succeeded" and world.running() == []
+    assert world.status(one) == "Succeeded"
+    assert world.running() == []
     assert len({start.action_execution_id for start in world.started}) == 3
     assert all(uuid.UUID(start.action_execution_id) for start in world.started)
     assert [(e.level, e.state) for e in world.events][:3] == [("Pipeline", "STARTED"), ("Stage", "STARTED"), ("Action", "STARTED")]
@@ -96,7 +97,8 @@ def test_a_newer_execution_supersedes_the_one_that_waits_at_the_same_stage() -> 
     three = world.start()
     assert world.status(two) == "InProgress"
     world.finish(three, "Source")
-    assert world.status(two) == "Superseded" and world.status(three) == "InProgress"
+    assert world.status(two) == "Superseded"
+    assert world.status(three) == "InProgress"
     assert world.running() == [(one, "Build")]
     world.finish(one, "Build")
     assert sorted(world.running()) == sorted([(one, "Deploy"), (three, "Build")])
@@ -108,7 +110,8 @@ def test_an_execution_inside_a_stage_is_never_superseded() -> None:
     world.finish(one, "Source")
     for _ in range(3):
         world.finish(world.start(), "Source")
-    assert world.status(one) == "InProgress" and world.running() == [(one, "Build")]
+    assert world.status(one) == "InProgress"
+    assert world.running() == [(one, "Build")]
 
 
 def test_queued_executions_enter_in_their_order() -> None:
@@ -121,7 +124,8 @@ def test_queued_executions_enter_in_their_order() -> None:
     world.finish(three, "Source")
     assert world.status(two) == "InProgress"
     world.finish(one, "Build")
-    assert (two, "Build") in world.running() and (three, "Build") not in world.running()
+    assert (two, "Build") in world.running()
+    assert (three, "Build") not in world.running()
 
 
 def test_one_failing_action_fails_the_stage_and_those_beside_it_run_on_and_hold_it() -> None:
@@ -130,7 +134,8 @@ def test_one_failing_action_fails_the_stage_and_those_beside_it_run_on_and_hold_
     world.finish(one, "Source")
     assert {name for _, name in world.running()} == {"A", "B"}
     world.finish(one, "A", "Failed", error_code="ALARM_ACTIVE", error_message="an alarm")
-    assert world.status(one) == "Failed" and world.stage("Waves")["latestExecution"]["status"] == "Failed"
+    assert world.status(one) == "Failed"
+    assert world.stage("Waves")["latestExecution"]["status"] == "Failed"
     assert world.running() == [(one, "B")]
     two = world.start()
     world.finish(two, "Source")
@@ -149,7 +154,8 @@ def test_retry_of_failed_actions_runs_only_those_again_and_then_goes_on() -> Non
     world.finish(one, "B")
     world.finish(one, "A", "Failed")
     world.call(engine.retry, "Waves", one, "FAILED_ACTIONS")
-    assert world.running() == [(one, "A")] and world.status(one) == "InProgress"
+    assert world.running() == [(one, "A")]
+    assert world.status(one) == "InProgress"
     world.finish(one, "A")
     assert world.running() == [(one, "After")]
     world.finish(one, "After")
@@ -194,12 +200,14 @@ def test_stop_and_wait_lets_running_actions_end_and_starts_none() -> None:
     one = world.start()
     world.finish(one, "Source")
     world.call(engine.stop, one, False, "enough")
-    assert world.status(one) == "Stopping" and world.stage("Build")["latestExecution"]["status"] == "Stopping"
+    assert world.status(one) == "Stopping"
+    assert world.stage("Build")["latestExecution"]["status"] == "Stopping"
     with pytest.raises(EngineError) as refused:
         world.call(engine.stop, one, False, None)
     assert refused.value.code == "DuplicatedStopRequestException"
     world.finish(one, "Build")
-    assert world.status(one) == "Stopped" and world.running() == []
+    assert world.status(one) == "Stopped"
+    assert world.running() == []
     assert views.execution_summary(world.pipeline, world.pipeline["executions"][one])["stopTrigger"] == {"reason": "enough"}
     with pytest.raises(EngineError) as refused:
         world.call(engine.stop, one, True, None)
@@ -212,7 +220,8 @@ def test_stop_and_abandon_ends_at_once_and_late_news_change_nothing() -> None:
     world.finish(one, "Source")
     action_id = world.started[-1].action_execution_id
     world.call(engine.stop, one, True, None)
-    assert world.status(one) == "Stopped" and world.stage("Build")["actionStates"][0]["latestExecution"]["status"] == "Abandoned"
+    assert world.status(one) == "Stopped"
+    assert world.stage("Build")["actionStates"][0]["latestExecution"]["status"] == "Abandoned"
     world.take(engine.observe(world.pipeline, one, action_id, Observation("Succeeded"), world.clock.now()))
     assert world.stage("Build")["actionStates"][0]["latestExecution"]["status"] == "Abandoned"
     world.call(engine.retry, "Build", one, "FAILED_ACTIONS")
@@ -225,7 +234,8 @@ def test_a_disabled_transition_holds_executions_until_it_is_enabled_and_only_the
     one = world.start()
     world.finish(one, "Source")
     world.finish(one, "Build")
-    assert world.running() == [] and world.status(one) == "InProgress"
+    assert world.running() == []
+    assert world.status(one) == "InProgress"
     assert world.stage("Gamma")["inboundTransitionState"]["disabledReason"] == "blocked: a bad release"
     two = world.start()
     world.finish(two, "Source")
@@ -256,7 +266,8 @@ def test_a_variable_without_a_value_fails_the_action_and_nothing_is_started() ->
     world = World(structure)
     one = world.start()
     world.finish(one, "Source", variables={"CommitId": "abc"})
-    assert world.status(one) == "Failed" and len(world.started) == 1
+    assert world.status(one) == "Failed"
+    assert len(world.started) == 1
     assert "#{Source.Typo}" in world.pipeline["executions"][one]["actions"][1]["error"]["message"]
 
 
@@ -273,7 +284,8 @@ def test_an_update_cancels_executions_of_the_old_structure_after_their_running_a
     one = world.start()
     world.finish(one, "Source")
     world.call(engine.update, declaration(("Build", [action("Build")])))
-    assert world.status(one) == "InProgress" and world.pipeline["version"] == 2
+    assert world.status(one) == "InProgress"
+    assert world.pipeline["version"] == 2
     world.finish(one, "Build")
     assert world.status(one) == "Cancelled"
     two = world.start()

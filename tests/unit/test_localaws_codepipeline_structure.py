@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,8 @@ def test_a_wrong_one_is_refused_by_name(spoil: Callable[[Pipeline], Any], code: 
     spoil(given)
     with pytest.raises(ServiceError) as refused:
         structure.check(given, "us-east-1")
-    assert refused.value.code == code and words in refused.value.message
+    assert refused.value.code == code
+    assert words in refused.value.message
 
 
 def test_actions_of_one_run_order_do_not_see_each_others_artifacts() -> None:
@@ -117,5 +119,5 @@ def test_variables_are_replaced_wherever_they_stand() -> None:
     spaces = {"Source": {"CommitId": "abc"}, "codepipeline": {"PipelineExecutionId": "1"}}
     assert variables.resolve({"A": "x#{Source.CommitId}y#{codepipeline.PipelineExecutionId}", "B": "#{not a variable}"}, spaces) == {
         "A": "xabcy1", "B": "#{not a variable}"}
-    with pytest.raises(variables.UnresolvedVariable, match="Source.Commit}"):
+    with pytest.raises(variables.UnresolvedVariable, match=r"Source\.Commit}"):
         variables.resolve({"A": "#{Source.Commit}"}, spaces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from typing import Any
@@ -77,7 +78,7 @@ def test_matcher(text: str, ranges: tuple[tuple[int, int], ...]) -> None:
 
 @pytest.mark.parametrize("text", ["", "abc", "100", "200-500", "299-200"])
 def test_matcher_refuses(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError):  # noqa: PT011 - int() words it too
         engine.matcher(text)
 
 
@@ -87,7 +88,7 @@ AT = proxy.Addresses("172.17.0.2", "172.20.0.2", "172.20.0.1:5000", 7)
 
 
 def plan(*servers: Server, weights: tuple[int, ...] = (90, 10)) -> Plan:
-    forward = {"type": "forward", "weights": [[name, weight] for name, weight in zip(("fleet.1", "box.2"), weights)]}
+    forward = {"type": "forward", "weights": [[name, weight] for name, weight in zip(("fleet.1", "box.2"), weights, strict=True)]}
     return Plan((Frontend(80, 10001, forward),), (Backend("fleet.1", servers), Backend("box.2", ())))
 
 
@@ -96,7 +97,9 @@ def test_configuration_shares_requests_and_answers_for_empty_groups() -> None:
     assert "  http-request set-var(txn.share) rand(100)\n  use_backend fleet.1 if { var(txn.share) -m int lt 90 }\n  default_backend box.2" in text
     assert "  bind 172.17.0.2:10001\n  bind 172.20.0.2:80\n" in text
     assert "  server i-1_8080 10.0.0.1:8080\n  server i-2_8080 10.0.0.2:8080 disabled\n" in text
-    assert text.count("nbsrv() eq 0") == 4 and "retries 0" in text and "revision-7" in text
+    assert text.count("nbsrv() eq 0") == 4
+    assert "retries 0" in text
+    assert "revision-7" in text
 
 
 def test_a_weight_of_nothing_gets_nothing() -> None:
@@ -150,7 +153,8 @@ def test_response_time_is_in_seconds() -> None:
 
 def test_lines_that_are_not_requests_are_left_out() -> None:
     assert proxy.parse_line(b'{"b":"x","st":200}') == {"b": "x", "st": 200}
-    assert proxy.parse_line(b"Server a/b is UP/READY") is None and proxy.parse_line(b"{broken") is None
+    assert proxy.parse_line(b"Server a/b is UP/READY") is None
+    assert proxy.parse_line(b"{broken") is None
 
 
 def test_servers_change_over_the_runtime_socket_new_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +173,8 @@ def test_servers_change_over_the_runtime_socket_new_ones_first(monkeypatch: pyte
 class FakeEc2:
     """Two subnets in two zones, and instances by id."""
 
-    instances = {"i-1": ("10.0.0.1", "running"), "i-2": ("10.0.0.2", "running"), "i-9": ("", "stopped")}
+    def __init__(self) -> None:
+        self.instances = {"i-1": ("10.0.0.1", "running"), "i-2": ("10.0.0.2", "running"), "i-9": ("", "stopped")}
 
     def describe_subnets(self, SubnetIds: list[str]) -> dict[str, Any]:
         return {"Subnets": [{"SubnetId": each, "AvailabilityZone": f"us-east-1{each[-1]}", "VpcId": "vpc-1"} for each in SubnetIds]}
@@ -247,7 +252,7 @@ def test_a_load_balancer_looks_like_awss(api: Api) -> None:
     made = balancer(api)
     assert re.fullmatch(r"arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/[0-9a-f]{16}", made["LoadBalancerArn"])
     assert re.fullmatch(r"web-\d{10}\.us-east-1\.elb\.amazonaws\.com", made["DNSName"])
-    assert made["State"] == {"Code": "provisioning"} and made["SecurityGroups"] == ["sg-default"] and made["VpcId"] == "vpc-1"
+    assert (made["State"], made["SecurityGroups"], made["VpcId"]) == ({"Code": "provisioning"}, ["sg-default"], "vpc-1")
     assert balancer(api)["LoadBalancerArn"] == made["LoadBalancerArn"], "the same again is no error"
     assert balancer(api, "other", Scheme="internal")["DNSName"].startswith("internal-other-")
     assert call(api, "DescribeLoadBalancers", Names=["web"])["LoadBalancers"][0] == made
@@ -294,7 +299,7 @@ def test_targets_are_unused_until_a_listener_forwards_to_them_then_initial_then_
     call(api, "DeregisterTargets", TargetGroupArn=fleet, Targets=[{"Id": "i-1"}])
     assert health(api, fleet)["i-1"] == ("draining", "Target.DeregistrationInProgress")
     api.aws.clock.advance(5)
-    api._check()
+    api.balancing.tick()
     assert "i-1" not in health(api, fleet)
     asked = call(api, "DescribeTargetHealth", TargetGroupArn=fleet, Targets=[{"Id": "i-1"}])["TargetHealthDescriptions"]
     assert asked[0]["TargetHealth"]["Reason"] == "Target.NotRegistered"
@@ -314,7 +319,7 @@ def test_instances_that_do_not_run_are_refused_and_terminated_ones_leave(api: Ap
     refused("InvalidTarget", api, "RegisterTargets", TargetGroupArn=fleet, Targets=[{"Id": "i-0"}])
     call(api, "RegisterTargets", TargetGroupArn=fleet, Targets=[{"Id": "i-1"}])
     api.aws.ec2.instances = {"i-1": ("10.0.0.1", "terminated")}
-    api._follow_instances()
+    api.follow_instances()
     assert health(api, fleet) == {}
 
 
@@ -344,7 +349,7 @@ def test_weights_become_shares_and_only_healthy_targets_serve(api: Api) -> None:
         {"TargetGroupArn": fleet, "Weight": 90}, {"TargetGroupArn": box, "Weight": 10}]}}])
     targets = api.stores[CTX]["target_groups"][fleet]["targets"]
     targets["i-1:8080"] = engine.observe(targets["i-1:8080"], CHECK, GOOD)
-    found = api._plan(arn)
+    found = api.balancing.plan(arn)
     assert [weight for _, weight in found.frontends[0].action["weights"]] == [90, 10]
     assert sorted((server.name, server.serving) for server in found.servers().values()) == [("i-1_8080", True), ("i-2_8080", False)]
     assert call(api, "DescribeTargetGroups", LoadBalancerArn=arn)["TargetGroups"][0]["LoadBalancerArns"] == [arn]
@@ -363,21 +368,21 @@ def test_requests_become_metrics_with_awss_dimensions(api: Api) -> None:
     api.aws.services = {"cloudwatch": Recorder()}
     made, fleet = balancer(api), group(api)
     listener(api, made["LoadBalancerArn"], fleet)
-    api._tallies["172.20.0.2"] = (made["LoadBalancerArn"], proxy.Tally())
-    name = api._plan(made["LoadBalancerArn"]).backends[0].name
-    line = '{"b":"%s","s":"i-1_8080","st":500,"tr":25,"ts":"--","k":"-"}' % name
+    api.balancing.tallies["172.20.0.2"] = (made["LoadBalancerArn"], proxy.Tally())
+    name = api.balancing.plan(made["LoadBalancerArn"]).backends[0].name
+    line = json.dumps(entry(b=name, st=500))
     for _ in range(3):
-        api._take("172.20.0.2", line.encode())
-    api._take("10.9.9.9", line.encode())
-    api._flush()
+        api.balancing.take("172.20.0.2", line.encode())
+    api.balancing.take("10.9.9.9", line.encode())
+    api.balancing.flush()
     load_balancer, target_group = made["LoadBalancerArn"].split("loadbalancer/")[1], fleet.split(":")[-1]
     faults = [(sample[4], sample[6]) for sample in recorded if sample[3] == "HTTPCode_Target_5XX_Count"]
     assert faults == [({"LoadBalancer": load_balancer, "TargetGroup": target_group}, [1.0] * 3), ({"LoadBalancer": load_balancer}, [1.0] * 3)]
     recorded.clear()
-    api._flush()
+    api.balancing.flush()
     assert recorded == [], "nothing is published without requests"
     call(api, "RegisterTargets", TargetGroupArn=fleet, Targets=[{"Id": "i-1"}])
-    api._count_hosts()
+    api.balancing.count_hosts()
     assert [(sample[3], sample[6]) for sample in recorded] == [("HealthyHostCount", [0.0]), ("UnHealthyHostCount", [0.0])]
 
 

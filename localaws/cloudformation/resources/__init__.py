@@ -12,8 +12,9 @@ import pkgutil
 import re
 import secrets
 import string
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Mapping, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import botocore.model
 from botocore.exceptions import ClientError
@@ -178,7 +179,8 @@ def fit(client: Any, method: str, properties: Mapping[str, Any], rename: Mapping
     operation = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
     names = {**(rename or {})}
     chosen = {names.get(name, name): value for name, value in properties.items() if name not in set(drop)}
-    return _fit(operation.input_shape, chosen, "")
+    found: dict[str, Any] = _fit(operation.input_shape, chosen, "")
+    return found
 
 
 def fit_shape(client: Any, method: str, member: str, value: Any) -> Any:

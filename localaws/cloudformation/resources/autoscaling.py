@@ -188,11 +188,17 @@ class Group:
                         raise
             old = old[len(now):]
             goal = desired if surplus else desired + extra
-            request.wait(lambda gone=set(now): not gone & {item["InstanceId"] for item in (self._found(request, name) or {}).get(
-                "Instances") or []}, 3700, f"Instance(s) [{','.join(now)}] were not terminated")
+            self._ended(request, name, now)
             request.note(f"Successfully terminated instance(s) [{','.join(now)}] (Progress {100 * (total - len(old)) // total}%).")
             self._settled(request, name, new, past, percent, waits, pause, goal, known)
             known = {instance["InstanceId"] for instance in (self._found(request, name) or {}).get("Instances") or []}
+
+    def _ended(self, request: Request, name: str, identities: list[str]) -> None:
+        """Wait until none of the instances belongs to the group any more."""
+        def away() -> bool:
+            return not {item["InstanceId"] for item in (self._found(request, name) or {}).get("Instances") or []} & set(identities)
+
+        request.wait(away, 3700, f"Instance(s) [{','.join(identities)}] were not terminated")
 
     def _settled(self, request: Request, name: str, new: int, past: set[str], percent: int, waits: bool, pause: str, goal: int,
                  known: set[str]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localaws.cloudformation.resources import (Failed, Made, Request, fit, fit_shape, gone, resource, tag_changes, tag_list,
-                                               unless_gone)
+from localaws.cloudformation.resources import Failed, Made, Request, fit, fit_shape, gone, resource, tag_changes, tag_list, unless_gone
 from localaws.cloudformation.template import text_of
 
 
@@ -300,6 +300,9 @@ def revoke(call: Callable[..., Any], group: str, rules: list[dict[str, Any]]) ->
         unless_gone(call, GroupId=group, IpPermissions=[permission(rule)])
 
 
+_EVERYWHERE = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
+
+
 @resource("AWS::EC2::SecurityGroup")
 class SecurityGroup:
     """A security group with the rules written inside it."""
@@ -318,8 +321,6 @@ class SecurityGroup:
         retag(request, request.physical_id)
         return Made(request.physical_id)
 
-    _EVERYWHERE = [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}]
-
     def _rules(self, request: Request, group: str) -> None:
         ec2 = request.client("ec2")
         old, new = request.before.get("SecurityGroupIngress") or [], request.properties.get("SecurityGroupIngress") or []
@@ -327,8 +328,8 @@ class SecurityGroup:
         for rule in [rule for rule in new if rule not in old]:
             ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission(rule)])
         # A group is born with a rule to everywhere; rules of one's own take its place.
-        old = request.before.get("SecurityGroupEgress") or self._EVERYWHERE
-        new = request.properties.get("SecurityGroupEgress") or self._EVERYWHERE
+        old = request.before.get("SecurityGroupEgress") or _EVERYWHERE
+        new = request.properties.get("SecurityGroupEgress") or _EVERYWHERE
         revoke(ec2.revoke_security_group_egress, group, [rule for rule in old if rule not in new])
         for rule in [rule for rule in new if rule not in old]:
             ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[permission(rule)])

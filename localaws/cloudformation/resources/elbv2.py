@@ -41,7 +41,7 @@ class LoadBalancer:
         arn = found["LoadBalancerArn"]
         request.claim(arn)
         self._settle(request, arn)
-        found = request.wait(lambda: self._active(request, arn), 300, f"LoadBalancer {arn} did not become active")
+        found = request.wait(lambda: self._active(request, arn), 300, f"LoadBalancer {arn} did not become active") or {}
         return Made(arn, {"LoadBalancerArn": arn, "DNSName": found["DNSName"], "LoadBalancerName": name,
                           "LoadBalancerFullName": arn.split(":loadbalancer/", 1)[1],
                           "CanonicalHostedZoneID": found.get("CanonicalHostedZoneId", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from localaws.cloudformation.resources import Failed, Made, Request, fit, resource, tag_changes, tag_list, unless_gone
 
@@ -37,13 +38,13 @@ class Rule:
 
     def _put(self, request: Request, name: str) -> str:
         events, properties = request.client("events"), request.properties
-        arguments = {key: properties[key] for key in ("Description", "ScheduleExpression", "State", "RoleArn", "EventBusName")
+        arguments: dict[str, Any] = {key: properties[key] for key in ("Description", "ScheduleExpression", "State", "RoleArn", "EventBusName")
                      if key in properties}
         if "EventPattern" in properties:
             arguments["EventPattern"] = json.dumps(properties["EventPattern"])
         if not request.before:
             arguments["Tags"] = tag_list(properties)
-        return events.put_rule(Name=name, **arguments)["RuleArn"]
+        return str(events.put_rule(Name=name, **arguments)["RuleArn"])
 
     def _targets(self, request: Request, name: str) -> None:
         events = request.client("events")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from localaws.codepipeline import artifacts
 from localaws.codepipeline.actions.base import Work, console, only
 from localaws.codepipeline.engine import Observation, failed
-from botocore.exceptions import ClientError
 
 
 class CodeBuildAction:

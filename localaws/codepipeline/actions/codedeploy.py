@@ -50,8 +50,8 @@ class CodeDeployAction:
         if status == "Succeeded":
             return Observation("Succeeded", work.external_id, url, summary="Deployment Succeeded")
         if status in ("Failed", "Stopped"):
-            error = info.get("errorInformation") or {}
-            return failed(error.get("code", "JobFailed"), error.get("message") or f"Deployment {work.external_id} {status.lower()}",
+            why = info.get("errorInformation") or {}
+            return failed(why.get("code", "JobFailed"), why.get("message") or f"Deployment {work.external_id} {status.lower()}",
                           work.external_id, external_url=url, summary=f"Deployment {work.external_id} {status.lower()}")
         return Observation("InProgress", work.external_id, url, summary=f"Deployment {status}")
 

@@ -6,6 +6,7 @@ Source: AWS CodePipeline User Guide, "CodeStarSourceConnection for Bitbucket Clo
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -23,19 +24,19 @@ class ConnectionSource:
 
     def start(self, work: Work) -> Observation:
         """Do all of it: the archive is put before this returns."""
-        connections = work.aws.services["codeconnections"]
+        connections: Any = work.aws.services["codeconnections"]
         arn, repository = work.configuration["ConnectionArn"], work.configuration["FullRepositoryId"]
         branch = work.configuration["BranchName"]
         if refusal := self._refused(work, arn, repository, branch):
             return failed("PermissionError", (f"Unable to use Connection: {arn}. The provided role does not have sufficient "
                                               f"permissions. {refusal}"))
-        connection = connections.find(arn)  # type: ignore[attr-defined]
+        connection = connections.find(arn)
         if connection is None:
             return failed("ConfigurationError", f"Unable to use Connection: {arn}. Connection not found.")
         if connection["ConnectionStatus"] != "AVAILABLE":
             return failed("ConfigurationError", (f"Unable to use Connection: {arn}. Connection {connection['ConnectionName']} is not "
                                                  f"available: its status is {connection['ConnectionStatus']}. Complete it in the console."))
-        git = connections.repositories  # type: ignore[attr-defined]
+        git = connections.repositories
         commit = git.commit(repository, work.revision or f"refs/heads/{branch}") if git.exists(repository) else None
         if commit is None:
             return failed("ConfigurationError", (f"[{connection['ProviderType']}] No Branch [{branch}] found for FullRepositoryName "

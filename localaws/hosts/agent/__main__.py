@@ -15,6 +15,8 @@ from . import executor, hooks, signing
 SERVICE = "codedeploy-commands"
 TARGET = "CodeDeployCommandService_v20141006."
 POLL_SECONDS = 1.0
+NEXT_SECONDS = 0.1
+"""Wait after a command: AWS's agent waits its second there too, which is most of a small deployment's time."""
 ERROR_SECONDS_MAX = 10.0
 HOME = Path("/opt/codedeploy-agent")
 
@@ -65,7 +67,7 @@ class Agent:
             # AWS's agent reports a failure a second time from its outer handler; the service keeps the first.
             self._complete(command_id, hooks.UNKNOWN_ERROR, str(error))
             return f"{name}: {error}"
-        except Exception as error:  # noqa: BLE001 - whatever it is, the service must hear of it
+        except Exception as error:
             self._complete(command_id, hooks.UNKNOWN_ERROR, str(error))
             return f"{name}: {error!r}"
         self._complete(command_id, hooks.SUCCEEDED, "Succeeded", log=log)
@@ -114,12 +116,12 @@ def main() -> int:
                 agent.recover()
                 say(f"started as {host}")
             done = agent.poll()
-            wait = POLL_SECONDS
+            wait = POLL_SECONDS if done is None else NEXT_SECONDS
             if done is not None:
                 say(done)
-        except Exception as error:  # noqa: BLE001 - an agent that ends helps nobody; it says so and tries again
+        except Exception as error:
             say(f"error: {error!r}")
-            wait = min(wait * 2, ERROR_SECONDS_MAX)
+            wait = min(max(wait, POLL_SECONDS) * 2, ERROR_SECONDS_MAX)
         time.sleep(wait)
     pid_file.unlink(missing_ok=True)
     return 0

@@ -95,7 +95,7 @@ def _run_script(script: Script, path: Path, say: object, tail: ScriptLog, enviro
         process.wait()
         raise ScriptError(f"Script at specified location: {script.location} failed to complete in {script.timeout} seconds", TIMED_OUT,
                           script.location, tail.text) from None
-    for reader, name in zip(readers, ("STDOUT", "STDERR")):
+    for reader, name in zip(readers, ("STDOUT", "STDERR"), strict=True):
         reader.join(max(0.0, deadline - time.monotonic()))
         if reader.is_alive():
             raise ScriptError(f"Script at specified location: {script.location} failed to close {name}", OUTPUTS_LEFT_OPEN,

@@ -115,7 +115,9 @@ def apply_permission(permission: Permission) -> None:
             continue
         if any(fnmatch.fnmatch(name, pattern) for pattern in permission.excepted):
             continue
-        if permission.owner or permission.group:
-            shutil.chown(path, permission.owner, permission.group)
+        if permission.owner:
+            shutil.chown(path, user=permission.owner)
+        if permission.group:
+            shutil.chown(path, group=permission.group)
         if permission.mode is not None:
             path.chmod(int(permission.mode, 8))

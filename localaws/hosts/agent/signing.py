@@ -123,19 +123,17 @@ class Caller:
             self._credentials = self._metadata.credentials()
         signed = sign(method, url, headers, hashlib.sha256(body).hexdigest(), service, self.region, self._credentials, time.time())
         parts = urllib.parse.urlsplit(url)
-        for attempt in (1, 2):  # a connection that was kept open may have been closed at the other end
-            connection = self._connections.pop(parts.netloc, None)
-            fresh = connection is None
-            if connection is None:
-                connection = http.client.HTTPSConnection(parts.netloc, timeout=SECONDS, context=self._context)
-            try:
-                connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, signed)
-                answer = connection.getresponse()
-                break
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                if fresh or attempt == 2:
-                    raise AwsError(f"{parts.netloc} does not answer: {error}") from error
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        kept = self._connections.pop(parts.netloc, None)
+        connection = kept or self._connect(parts.netloc)
+        try:
+            answer = self._request(connection, method, target, body, signed)
+        except AwsError:
+            if kept is None:
+                raise
+            # A connection that was kept open may have been closed at the other end.
+            connection = self._connect(parts.netloc)
+            answer = self._request(connection, method, target, body, signed)
         if answer.status >= 300:
             text = answer.read().decode(errors="replace")
             self._credentials = None if answer.status in (400, 401, 403) else self._credentials
@@ -143,3 +141,15 @@ class Caller:
             raise AwsError(f"{method} {parts.netloc}{parts.path}: {answer.status} {text[:500]}", answer.status)
         self._connections[parts.netloc] = connection
         return answer
+
+    def _connect(self, host: str) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(host, timeout=SECONDS, context=self._context)
+
+    def _request(self, connection: http.client.HTTPSConnection, method: str, target: str, body: bytes,
+                 headers: dict[str, str]) -> http.client.HTTPResponse:
+        try:
+            connection.request(method, target, body, headers)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise AwsError(f"{connection.host} does not answer: {error}") from error
