@@ -105,7 +105,9 @@ def _serve(options: server.Options) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     server.LocalAws(options).run()
     (options.state_dir / "ready").unlink(missing_ok=True)
-    return 0
+    logging.shutdown()
+    # The state is written; threads of operations that wait (a stack for a signal, say) must not hold the process.
+    os._exit(0)
 
 
 def _stop(options: server.Options) -> int:

@@ -13,12 +13,13 @@ import contextvars
 import importlib.metadata
 import json
 import logging
-import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from localaws import wire
 from localaws.service import Context, Service, ServiceError
@@ -70,7 +71,7 @@ class Emulator:
             application: ("SERVICE_HANDLERS", "SERVICE_REGISTRY", "app", "AUTH", "_get_module"),
             iam_actions: ("SERVICE_TO_IAM_NAMESPACE",),
             iam_evaluator: ("EvalContext", "enforce", "evaluate_trust_policy", "caller_arn", "resolve_credential", "AuthError",
-                            "EvalResult"),
+                            "EvalResult", "_resource_policy", "combine_resource_policy", "_POLICY_REQUIRED"),
             responses: ("request_scope", "get_account_id", "get_region"),
             router: ("SERVICE_PATTERNS", "extract_access_key_id"),
             eventbridge: ("_put_events",), iam: ("_roles",), sts: ("register_session", "_sessions"),
@@ -80,6 +81,7 @@ class Emulator:
                     raise EmulatorError(f"MiniStack {found} has no {owner.__name__}.{name}: localaws/emulator.py must be adapted.")
         if application.AUTH is not True:
             raise EmulatorError("MiniStack was imported before its environment was set: IAM would be off.")
+        self._ask_kms_for_objects()
 
     @property
     def application(self) -> Any:
@@ -174,6 +176,11 @@ class Emulator:
                 resource_arn=resource, region=ctx.region, service_context={k.lower(): v for k, v in (keys or {}).items()},
                 principal_keys=principal.keys)
             result = self._evaluator.evaluate(context, principal.policies, *principal.limits)
+            namespace = action.split(":")[0]
+            policy = self._evaluator._resource_policy(namespace, resource)
+            if policy is not None:  # a KMS key's policy must allow it too, a bucket's may deny it
+                result = self._evaluator.combine_resource_policy(
+                    result, context, *policy, required=namespace in self._evaluator._POLICY_REQUIRED, limits=principal.limits)
         if result.decision != "Allow":
             reason = ("with an explicit deny in an identity-based policy" if result.decision == "Deny"
                       else f"because no identity-based policy allows the {action} action")
@@ -228,6 +235,48 @@ class Emulator:
         """Return the credentials of an account's root (service-linked work)."""
         return {"AccessKeyId": account, "SecretAccessKey": ROOT_SECRET, "Token": None, "Expiration": time.time() + 10 * 365 * 86400}
 
+    def _ask_kms_for_objects(self) -> None:
+        """Let S3 ask KMS in the caller's name for objects under a key, as AWS's does; MiniStack's asks nobody.
+
+        `kms:GenerateDataKey` before a put, `kms:Decrypt` for a get, with kms:ViaService and kms:CallerAccount.
+        Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+        """
+        module = self._app._get_module("s3")
+        original: Handler = module.handle_request
+
+        async def guarded(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]], **more: Any) -> Any:
+            bucket, _, key = path.lstrip("/").partition("/")
+            plain = bool(key) and not _SUBRESOURCES & set(query)
+            if plain and (method == "PUT" or (method == "POST" and "uploads" in query)):
+                key_arn = headers.get("x-amz-server-side-encryption-aws-kms-key-id", "")
+                if not key_arn and "x-amz-server-side-encryption" not in headers:
+                    answer = await original("GET", f"/{bucket}", {"host": headers.get("host", "")}, b"", {"encryption": [""]})
+                    found = re.search(rb"<KMSMasterKeyID>([^<]+)</KMSMasterKeyID>", answer[2] if isinstance(answer[2], bytes) else b"")
+                    key_arn = found[1].decode() if found else ""
+                if refusal := self._kms_refusal("kms:GenerateDataKey", key_arn, headers, query):
+                    return refusal
+            response = await original(method, path, headers, body, query, **more)
+            if plain and method == "GET" and response[0] < 300:
+                sent = {name.lower(): value for name, value in response[1].items()}
+                if refusal := self._kms_refusal("kms:Decrypt", sent.get("x-amz-server-side-encryption-aws-kms-key-id", ""), headers, query):
+                    return refusal
+            return response
+
+        module.handle_request = guarded
+
+    def _kms_refusal(self, action: str, key_arn: str, headers: dict[str, str], query: dict[str, list[str]]) -> Any:
+        """Return S3's answer where the caller may not use a key, None where it may (or no key of the customer's is in play)."""
+        if not key_arn.startswith("arn:") or ":alias/" in key_arn:
+            return None
+        region = key_arn.split(":")[3]
+        ctx = Context(self._responses.get_account_id(), region, "", self._router.extract_access_key_id(headers, query))
+        try:
+            self.authorize(ctx, action, key_arn, {"kms:ViaService": f"s3.{region}.amazonaws.com", "kms:CallerAccount": ctx.account})
+            return None
+        except ServiceError as error:
+            body = f"<Error><Code>AccessDenied</Code><Message>{escape(error.message)}</Message><RequestId>{ctx.request_id}</RequestId></Error>"
+            return 403, {"Content-Type": "application/xml"}, f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'.encode()
+
     # -- events ------------------------------------------------------------------------------------------------------------
 
     def put_event(self, account: str, region: str, entry: dict[str, Any]) -> None:
@@ -239,6 +288,9 @@ class Emulator:
         """End the worker threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+
+# Query parameters that make an object's request one about something else than its content.
+_SUBRESOURCES = {"acl", "tagging", "retention", "legal-hold", "attributes", "torrent"}
 
 # Services whose refusals are `AccessDenied` with status 403 (Query, EC2, S3); JSON services answer `AccessDeniedException`.
 _QUERY_IAM = {"cloudformation", "autoscaling", "elasticloadbalancing", "cloudwatch", "ec2", "iam", "sts", "sns", "s3"}

@@ -23,7 +23,7 @@ import docker.errors
 from localaws import dns, emulator, tls
 from localaws.clients import SessionClients
 from localaws.clock import SystemClock
-from localaws.service import Clients, Context, Network, Service
+from localaws.service import Clients, Context, Network
 
 log = logging.getLogger("localaws")
 
@@ -171,6 +171,9 @@ class LocalAws:
         if scope["type"] != "http":
             await self.emulator.application(scope, receive, send)
             return
+        if scope.get("scheme") == "http":
+            # Only loopback is served without TLS; for policies (aws:SecureTransport) it stands for AWS's TLS endpoint.
+            scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
         status = [0]
 
         async def noted(message: dict[str, Any]) -> None:

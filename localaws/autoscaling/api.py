@@ -106,7 +106,8 @@ class Api(Service):
             self._try_launch(ctx, template, zones[0][1])
         with self.lock:
             group = self._group(ctx, params["AutoScalingGroupName"])
-            least, most = int(params.get("MinSize", group["Min"])), int(params.get("MaxSize", group["Max"]))
+            sizes: dict[str, int] = {"MinSize": group["Min"], "MaxSize": group["Max"]} | params
+            least, most = sizes["MinSize"], sizes["MaxSize"]
             # Without a desired capacity, the old one is moved into the new bounds.
             desired = params.get("DesiredCapacity", max(least, min(most, group["Desired"])))
             _check_sizes(least, most, desired)
@@ -115,7 +116,8 @@ class Api(Service):
                                  f"max: {most}, desired: {desired} changing the desired capacity from {group['Desired']} to {desired}. ")
             group.update(Min=least, Max=most, Desired=desired, Zones=zones, LaunchTemplate=template, RetryAt=0.0)
             for name, key in (("HealthCheckType", "HealthCheckType"), ("HealthCheckGracePeriod", "GracePeriod"), ("DefaultCooldown", "Cooldown"),
-                              ("NewInstancesProtectedFromScaleIn", "Protect"), ("TerminationPolicies", "Policies"), ("DefaultInstanceWarmup", "Warmup")):
+                              ("NewInstancesProtectedFromScaleIn", "Protect"), ("TerminationPolicies", "Policies"),
+                              ("DefaultInstanceWarmup", "Warmup")):
                 if name in params:
                     group[key] = params[name]
         self._wake.set()
@@ -606,7 +608,8 @@ def _hook(params: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """Return a hook's record from the parameters of PutLifecycleHook over what it was."""
     transition = params.get("LifecycleTransition", old.get("Transition", ""))
     if transition not in (engine.LAUNCHING, engine.TERMINATING):
-        raise ServiceError("ValidationError", f"{transition} is not a lifecycle transition of the local AWS: {engine.LAUNCHING}, {engine.TERMINATING}")
+        raise ServiceError("ValidationError", f"{transition} is not a lifecycle transition of the local AWS: {engine.LAUNCHING}, "
+                           f"{engine.TERMINATING}")
     heartbeat = params.get("HeartbeatTimeout", old.get("Heartbeat", engine.HOOK_SECONDS))
     if not 30 <= heartbeat <= 7200:
         raise ServiceError("ValidationError", "HeartbeatTimeout must be between 30 and 7200 seconds.")
@@ -618,8 +621,9 @@ def _hook(params: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe_hook(group: str, name: str, hook: dict[str, Any]) -> dict[str, Any]:
-    shown = {"LifecycleHookName": name, "AutoScalingGroupName": group, "LifecycleTransition": hook["Transition"], "HeartbeatTimeout": hook["Heartbeat"],
-             "GlobalTimeout": min(hook["Heartbeat"] * engine.GLOBAL_HEARTBEATS, engine.GLOBAL_SECONDS_MAX), "DefaultResult": hook["Default"]}
+    shown = {"LifecycleHookName": name, "AutoScalingGroupName": group, "LifecycleTransition": hook["Transition"],
+             "HeartbeatTimeout": hook["Heartbeat"], "DefaultResult": hook["Default"],
+             "GlobalTimeout": min(hook["Heartbeat"] * engine.GLOBAL_HEARTBEATS, engine.GLOBAL_SECONDS_MAX)}
     return {**shown, "NotificationMetadata": hook["Metadata"]} if hook["Metadata"] else shown
 
 

@@ -415,7 +415,9 @@ class Api(Service):
             for name in skip:
                 if name not in record["resources"]:
                     raise _refused(f"Stack [{record['StackName']}] does not contain resource [{name}]")
-            self._run(record, job, lambda: self.runner.roll_back(record, job, "User Initiated", skip))
+            if record["StackId"] in self._jobs:
+                raise _refused(f"Stack:{record['StackId']} is in UPDATE_ROLLBACK_IN_PROGRESS state and can not continue update rollback.")
+        self._run(record, job, lambda: self.runner.roll_back(record, job, "User Initiated", skip))
         end = time.time() + 5
         while record["status"] == "UPDATE_ROLLBACK_FAILED" and record["StackId"] in self._jobs and time.time() < end:
             threading.Event().wait(0.05)

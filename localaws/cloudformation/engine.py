@@ -30,12 +30,12 @@ FOLLOWS: dict[str, frozenset[str]] = {status: frozenset(after.split()) for statu
     "ROLLBACK_FAILED": "DELETE_IN_PROGRESS",
     "UPDATE_IN_PROGRESS": "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS UPDATE_COMPLETE UPDATE_FAILED UPDATE_ROLLBACK_IN_PROGRESS "
                           "UPDATE_ROLLBACK_FAILED",
-    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": "UPDATE_COMPLETE UPDATE_ROLLBACK_IN_PROGRESS UPDATE_ROLLBACK_FAILED",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": "UPDATE_COMPLETE UPDATE_ROLLBACK_IN_PROGRESS DELETE_IN_PROGRESS",
     "UPDATE_COMPLETE": "UPDATE_IN_PROGRESS DELETE_IN_PROGRESS",
     "UPDATE_FAILED": "UPDATE_IN_PROGRESS DELETE_IN_PROGRESS UPDATE_ROLLBACK_IN_PROGRESS",
     "UPDATE_ROLLBACK_IN_PROGRESS": "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS UPDATE_ROLLBACK_FAILED",
     "UPDATE_ROLLBACK_FAILED": "UPDATE_ROLLBACK_IN_PROGRESS DELETE_IN_PROGRESS",
-    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": "UPDATE_ROLLBACK_COMPLETE UPDATE_ROLLBACK_FAILED",
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": "UPDATE_ROLLBACK_COMPLETE DELETE_IN_PROGRESS",
     "UPDATE_ROLLBACK_COMPLETE": "UPDATE_IN_PROGRESS DELETE_IN_PROGRESS",
     "DELETE_IN_PROGRESS": "DELETE_COMPLETE DELETE_FAILED",
     "DELETE_FAILED": "DELETE_IN_PROGRESS",
@@ -44,7 +44,8 @@ FOLLOWS: dict[str, frozenset[str]] = {status: frozenset(after.split()) for statu
 """Which stack statuses may follow which."""
 
 UPDATABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED"})
-DELETABLE = frozenset(status for status, after in FOLLOWS.items() if "DELETE_IN_PROGRESS" in after)
+DELETABLE = frozenset(status for status, after in FOLLOWS.items()
+                      if "DELETE_IN_PROGRESS" in after and not status.endswith("_IN_PROGRESS"))
 
 INTERRUPTED = "The local AWS was stopped during this operation"
 RECOVERED: dict[str, str] = {
@@ -62,11 +63,12 @@ RECOVERED: dict[str, str] = {
 def recover(status: str, parent_status: str | None) -> str:
     """Return the status that a stack takes when it is loaded in `status` and nobody works on it any more.
 
-    A child that waits in clean-up for a parent that itself was cut off before its own commit must come back with the parent.
+    A child whose own work is done goes on waiting in clean-up where its parent comes back as UPDATE_ROLLBACK_FAILED: continuing
+    the parent's rollback takes it back, or cleans it up.
     """
-    if status == "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS" and parent_status in (
+    if status.endswith("_COMPLETE_CLEANUP_IN_PROGRESS") and parent_status in (
             "UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"):
-        return "UPDATE_ROLLBACK_FAILED"
+        return status
     return RECOVERED.get(status, status)
 
 
@@ -86,7 +88,7 @@ class Walk:
 
     def __init__(self, needs: Mapping[str, Iterable[str]], persevere: bool = False) -> None:
         self._needs = {name: {need for need in wanted if need in needs} for name, wanted in needs.items()}
-        self._persevere = persevere
+        self.persevere = persevere
         self.running: set[str] = set()
         self.done: set[str] = set()
         self.failed: list[str] = []
@@ -108,7 +110,7 @@ class Walk:
             self.done.add(name)
         else:
             self.failed.append(name)
-            self.stopped = self.stopped or not self._persevere
+            self.stopped = self.stopped or not self.persevere
 
     def stop(self) -> None:
         """Let nothing new begin."""

@@ -24,7 +24,7 @@ from localaws.cloudformation.engine import STACK, Walk
 from localaws.cloudformation.resources import Cancelled, Failed, Handler, Made, Request
 from localaws.cloudformation.schema import Schemas
 from localaws.cloudformation.stacks import Prepared
-from localaws.cloudformation.template import TemplateError
+from localaws.cloudformation.template import TemplateError, canonical
 from localaws.service import Clients, Context, ServiceError
 
 log = logging.getLogger("localaws.cloudformation")
@@ -131,7 +131,6 @@ class Runner:
         self.book, self._schemas, self._exported, self.authorize = book, schemas, exported, authorize
         self.handlers = {**handlers, STACK: NestedStack(self)}
         self.endpoint, self.pause, self._pool = endpoint, pause, pool
-        self.jobs: dict[str, Job] = {}
 
     # --- shared -------------------------------------------------------------------------------------------------------
 
@@ -157,12 +156,12 @@ class Runner:
                 for future in ended:
                     name = running.pop(future)
                     succeeded = future.result()
-                    if not succeeded and not walk._persevere:
+                    if not succeeded and not walk.persevere:
                         job.failed.set()
                     walk.finish(name, succeeded)
                 if not stopped and not walk.stopped and (stopped := job.cancelled or watch()):
                     job.failed.set()
-                if job.stop and not walk._persevere:
+                if job.stop and not walk.persevere:
                     walk.stop()
         return stopped
 
@@ -203,7 +202,7 @@ class Runner:
         except ServiceError as error:
             self.book.resource(record, name, failed, f"{error.message} (Error Code: {error.code})")
         except ClientError as error:
-            self.book.resource(record, name, failed, reason_of(error))
+            self.book.resource(record, name, failed, reason_of(error, record["resources"][name]["type"]))
         except BotoCoreError as error:
             self.book.resource(record, name, failed, f"{type(error).__name__}: {error}")
         except Exception as error:  # a fault of ours must end as a failed resource, not as a stack that hangs
@@ -319,7 +318,7 @@ class Runner:
         try:
             self.handlers[resource["type"]].delete(request)
         except ClientError as error:
-            event("DELETE_FAILED", reason_of(error))
+            event("DELETE_FAILED", reason_of(error, resource["type"]))
             return False
         except (Failed, TemplateError, ServiceError, BotoCoreError) as error:
             event("DELETE_FAILED", str(error))
@@ -597,6 +596,13 @@ class Runner:
                 return True
             current = record["resources"][name]
             self.book.resource(record, name, "UPDATE_IN_PROGRESS")
+            refused = canonical(current["properties"]) == canonical(before[name]["properties"]) and current["type"] != STACK
+            if refused:  # the update was refused before anything was done
+                with self.book.lock:
+                    record["resources"][name] = copy.deepcopy(before[name])
+                    self.book.resource(record, name, "UPDATE_COMPLETE")
+                    operation["restored"].append(name)
+                return True
             request = self.request(record, name, job, current["type"], before[name]["properties"], current["properties"],
                                    before[name]["physical_id"], undoing=True,
                                    update_policy=before[name].get("update_policy") or {})
@@ -696,7 +702,7 @@ class NestedStack:
         child = runner.book.stack(request.physical_id)
         if child is None or child["status"] == "DELETE_COMPLETE":
             return
-        if child["status"] not in engine.DELETABLE:
+        if child["status"] not in engine.DELETABLE and not child["status"].endswith("CLEANUP_IN_PROGRESS"):
             raise Failed(f"Stack [{child['StackName']}] cannot be deleted while in status {child['status']}")
         runner.authorize(request.job, "cloudformation:DeleteStack", child["StackId"])
         if not runner.delete(child, request.job.child(), undoing=request.undoing):
@@ -714,10 +720,10 @@ _HANDLER_CODES = (("AccessDenied", "AccessDenied"), ("Unauthorized", "AccessDeni
                   ("Validation", "InvalidRequest"), ("Invalid", "InvalidRequest"), ("Malformed", "InvalidRequest"))
 
 
-def reason_of(error: ClientError) -> str:
-    """Return the sentence with which AWS's resource handlers report another service's error."""
+def reason_of(error: ClientError, kind: str = "AWS::CloudFormation::Stack") -> str:
+    """Return the sentence with which the resource handler of a type reports its service's error."""
     code, message = error.response["Error"].get("Code", "Unknown"), error.response["Error"].get("Message", "")
-    kind = next((name for part, name in _HANDLER_CODES if part in code), "GeneralServiceException")
+    handler_code = next((name for part, name in _HANDLER_CODES if part in code), "GeneralServiceException")
     meta = error.response.get("ResponseMetadata") or {}
-    return (f'Resource handler returned message: "{message} (Service: {error.operation_name}, Error Code: {code}, Status Code: '
-            f'{meta.get("HTTPStatusCode", 400)}, Request ID: {meta.get("RequestId", "")})" (HandlerErrorCode: {kind})')
+    return (f'Resource handler returned message: "{message} (Service: {kind.split("::")[1]}, Error Code: {code}, Status Code: '
+            f'{meta.get("HTTPStatusCode", 400)}, Request ID: {meta.get("RequestId", "")})" (HandlerErrorCode: {handler_code})')

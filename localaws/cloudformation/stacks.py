@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localaws.cloudformation import template
+from localaws.cloudformation import engine, template
 from localaws.cloudformation.schema import Schemas
 from localaws.cloudformation.template import Effective, Scope, TemplateError
 from localaws.service import Clients
@@ -129,8 +129,6 @@ def check_capabilities(data: Mapping[str, Any], capabilities: list[str]) -> None
 
 def live_scope(prepared: Prepared, record: Mapping[str, Any]) -> Scope:
     """Return the template's scope, seeing the resources that the stack has now."""
-    from localaws.cloudformation import engine
-
     def ref(name: str) -> Any:
         return record["resources"][name]["physical_id"]
 
@@ -157,7 +155,7 @@ def imports_of(prepared: Prepared, scope: Scope) -> list[str]:
     """Return the names of the exports that the template imports."""
     return sorted({template.text_of(template.resolve(argument, scope))
                    for item in (*prepared.effective.resources.values(), *prepared.effective.outputs.values())
-                   for name, argument in template._functions(item) if name == "Fn::ImportValue"})
+                   for name, argument in template.functions(item) if name == "Fn::ImportValue"})
 
 
 def read_url(url: str, clients: Clients, region: str, endpoint: str = "") -> str:

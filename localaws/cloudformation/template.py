@@ -188,7 +188,7 @@ def _as_list(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
 
 
-def _functions(value: Any) -> Iterator[tuple[str, Any]]:
+def functions(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield every (function, argument) in a value, outer ones first."""
     if isinstance(value, dict):
         if len(value) == 1:
@@ -196,10 +196,10 @@ def _functions(value: Any) -> Iterator[tuple[str, Any]]:
             if name in _FUNCTIONS or name in _RULE_FUNCTIONS:
                 yield name, value[name]
         for item in value.values():
-            yield from _functions(item)
+            yield from functions(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _functions(item)
+            yield from functions(item)
 
 
 def _sub_parts(argument: Any) -> tuple[str, dict[str, Any]]:
@@ -214,7 +214,7 @@ def _sub_parts(argument: Any) -> tuple[str, dict[str, Any]]:
 
 def references(value: Any) -> Iterator[str]:
     """Yield the names that a value refers to by Ref, or by Fn::Sub without an attribute."""
-    for name, argument in _functions(value):
+    for name, argument in functions(value):
         if name == "Ref":
             if not isinstance(argument, str):
                 raise TemplateError("Template format error: Ref expects the name of a parameter or resource")
@@ -226,7 +226,7 @@ def references(value: Any) -> Iterator[str]:
 
 def attributes(value: Any) -> Iterator[tuple[str, str]]:
     """Yield the (resource, attribute) pairs that a value refers to by Fn::GetAtt or Fn::Sub."""
-    for name, argument in _functions(value):
+    for name, argument in functions(value):
         if name == "Fn::GetAtt":
             parts = argument.split(".", 1) if isinstance(argument, str) else argument
             if not isinstance(parts, list) or len(parts) < 2 or not isinstance(parts[0], str):
@@ -239,7 +239,7 @@ def attributes(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _condition_names(value: Any) -> Iterator[str]:
-    for name, argument in _functions(value):
+    for name, argument in functions(value):
         if name == "Condition" and isinstance(argument, str):
             yield argument
         elif name == "Fn::If" and isinstance(argument, list) and argument and isinstance(argument[0], str):

@@ -244,7 +244,7 @@ class Run:
         if self.record["source"]["type"] == "CODEPIPELINE":
             bucket, _, key = self.record["sourceVersion"].removeprefix("arn:aws:s3:::").partition("/")
             try:
-                data, _ = artifacts.get(self.aws, clients, self.region, bucket, key)
+                data, _ = artifacts.get(clients, self.region, bucket, key)
                 box.put(files.tar_of_zip(data), self._source)
                 source = _text_files(data)
             except (ClientError, ServiceError) as error:

@@ -1,8 +1,4 @@
-"""Artifacts in S3, as CodePipeline and CodeBuild keep them: put and fetched with a role's credentials, under the store's key.
-
-AWS's S3 asks KMS in the name of whoever puts or gets an object under a key. MiniStack's does not, so the same questions are put here:
-`kms:GenerateDataKey` before a put and `kms:Decrypt` before a get, with the role's own credentials.
-"""
+"""Artifacts in S3, as CodePipeline and CodeBuild keep them: put and fetched with a role's credentials, under the store's key."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localaws.service import Aws, Clients, Context
+from localaws.service import Clients, Context
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -32,32 +28,23 @@ def put(clients: Clients, region: str, bucket: str, key: str, body: bytes, kms_k
     """Put an object, encrypted with KMS (the account's aws/s3 key without `kms_key`). Raises ClientError, AccessDenied included."""
     encryption = {"ServerSideEncryption": "aws:kms"}
     if kms_key:
-        clients.client("kms", region).generate_data_key(KeyId=kms_key, KeySpec="AES_256")
         encryption["SSEKMSKeyId"] = kms_key
     clients.client("s3", region).put_object(Bucket=bucket, Key=key, Body=body, **encryption)
 
 
-def get(aws: Aws, clients: Clients, region: str, bucket: str, key: str, version: str | None = None) -> tuple[bytes, dict[str, Any]]:
+def get(clients: Clients, region: str, bucket: str, key: str, version: str | None = None) -> tuple[bytes, dict[str, Any]]:
     """Fetch an object and what S3 says of it (ETag, VersionId, …).
 
-    Raises ClientError where S3 refuses, ServiceError AccessDenied where the key's use is refused.
+    Raises ClientError where S3 refuses, AccessDenied where the key's use is refused.
     """
     answer = clients.client("s3", region).get_object(Bucket=bucket, Key=key, **({"VersionId": version} if version else {}))
-    _may_decrypt(aws, clients, region, answer)
     return answer["Body"].read(), answer
 
 
-def head(aws: Aws, clients: Clients, region: str, bucket: str, key: str) -> dict[str, Any]:
+def head(clients: Clients, region: str, bucket: str, key: str) -> dict[str, Any]:
     """What S3 says of an object (ETag, VersionId, …); raises as `get` does."""
     answer = clients.client("s3", region).head_object(Bucket=bucket, Key=key)
-    _may_decrypt(aws, clients, region, answer)
     return dict(answer)
-
-
-def _may_decrypt(aws: Aws, clients: Clients, region: str, answer: dict[str, Any]) -> None:
-    key = answer.get("SSEKMSKeyId")
-    if key and key.startswith("arn:") and ":alias/" not in key:
-        aws.authorize(role_context(clients, region), "kms:Decrypt", key)
 
 
 def message_of(error: Exception) -> str:

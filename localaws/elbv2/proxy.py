@@ -139,7 +139,8 @@ _UNAVAILABLE = (
 def bad_gateway() -> str:
     """Return the raw answer that is sent where no connection to the target could be made."""
     body = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n"
-    return f"HTTP/1.1 502 Bad Gateway\r\nServer: awselb/2.0\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    head = f"HTTP/1.1 502 Bad Gateway\r\nServer: awselb/2.0\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n{body}"
 
 
 def _quoted(text: str) -> str:

@@ -1,7 +1,7 @@
 """The machines of the local AWS as the other services use them: EC2's hosts and CodeBuild's boxes.
 
-`hosts` has no operations on the wire. EC2 calls `launch`, `terminate`, `stop_host`, `start_host`; CodeBuild `start_box`;
-SSM `install_agent`; the balancer `image` and `address`.
+`hosts` has no operations on the wire. EC2 calls `launch` and `terminate`, CodeBuild `start_box`, SSM `install_agent` and `may`, the
+balancer `image`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from localaws.hosts import driver, image
 from localaws.hosts.box import Box
-from localaws.service import Aws, Service, ServiceError
+from localaws.service import Aws, Context, Service, ServiceError
 
 log = logging.getLogger("localaws")
 
@@ -29,7 +29,7 @@ CPU_SECONDS = 5.0
 REFRESH_SECONDS = 60.0
 VCPUS = 2
 """Processors of the instance types that are small enough to be played here: a host that uses one of them fully shows 50 %."""
-AT_ONCE = 4
+AT_ONCE = 8
 """Hosts started or stopped at the same time."""
 AGENT_INSTALL_SECONDS = 60
 
@@ -139,34 +139,6 @@ class Hosts(Service):
             with self.lock:
                 self._busy.discard(instance_id)
 
-    def stop_host(self, instance_id: str) -> None:
-        """Stop the host of an instance; its disk stays."""
-        with self.lock:
-            self._busy.add(instance_id)
-        self._machine(instance_id).stop()
-
-    def start_host(self, instance_id: str) -> str:
-        """Start a stopped host and return its (perhaps new) private address."""
-        machine = self._machine(instance_id)
-        self._write_credentials(self._launches[instance_id], machine)
-        machine.start()
-        with self.lock:
-            self._busy.discard(instance_id)
-            self._lost.pop(instance_id, None)
-        return machine.address
-
-    def retag(self, instance_id: str, tags: dict[str, str]) -> None:
-        """Tell the host's metadata service the instance's new tags."""
-        with self.lock:
-            old = self._launches.get(instance_id)
-            if old is None:
-                return
-            new = Launch(**{**asdict(old), "tags": tags})
-            self._launches[instance_id] = new
-            machine = self._machines.get(instance_id)
-        if machine is not None:
-            machine.write("metadata.json", new.metadata())
-
     def address(self, instance_id: str) -> str:
         """Return the private address of a running instance, '' if it has none (stopped, gone)."""
         with self.lock:
@@ -182,11 +154,6 @@ class Hosts(Service):
         """Run `argv` as root on the host of an instance: (exit code, output). Raises ServiceError if it has no host."""
         return self._machine(instance_id).output(argv, timeout)
 
-    def running(self) -> list[str]:
-        """Return the ids of the instances whose host exists."""
-        with self.lock:
-            return sorted(self._machines)
-
     def may(self, instance_id: str, action: str, resource: str = "*") -> bool:
         """Return whether the role of an instance allows `action`: agents on it that are not there can do only that."""
         with self.lock:
@@ -195,8 +162,6 @@ class Hosts(Service):
             return False
         try:
             clients = self.aws.as_role(launch.role_arn, "ec2.amazonaws.com", instance_id)
-            from localaws.service import Context
-
             session = f"arn:aws:sts::{launch.account}:assumed-role/{launch.role_arn.rpartition('/')[2]}/{instance_id}"
             self.aws.authorize(Context(launch.account, launch.region, session, clients.credentials()["AccessKeyId"]), action, resource)
         except ServiceError as error:
@@ -283,8 +248,13 @@ class Hosts(Service):
                 self._machines[instance_id] = machine
             elif instance_id or machine.container.labels.get(BOX_LABEL):
                 machine.remove()  # a build that the stop ended, or a host that no instance knows
-        wanted = [instance_id for instance_id in list(self._machines) if instance_id not in self._busy]
-        self._all(self._come_back, wanted)
+        on_lost = getattr(self.aws.services.get("ec2"), "on_host_lost", None)
+        for instance_id in [known for known in self._launches if known not in self._machines]:
+            launch = self._launches.pop(instance_id)
+            log.warning("the host of %s is gone", instance_id)
+            if on_lost is not None:
+                on_lost(launch.account, launch.region, instance_id, True)
+        self._all(self._come_back, list(self._machines))
         self.aws.every(WATCH_SECONDS, "hosts-watch", self._watch)
         self.aws.every(CPU_SECONDS, "hosts-cpu", self._measure)
         self.aws.every(REFRESH_SECONDS, "hosts-credentials", self._refresh)
@@ -299,14 +269,13 @@ class Hosts(Service):
         self._all(lambda instance_id: self._machines[instance_id].stop(), running)
 
     def dump(self) -> Any:
-        """The hosts and which of them are stopped on purpose."""
+        """The hosts."""
         with self.lock:
-            return {"launches": [asdict(launch) for launch in self._launches.values()], "stopped": sorted(self._busy)}
+            return {"launches": [asdict(launch) for launch in self._launches.values()]}
 
     def load(self, state: Any) -> None:
         """Take up the hosts of the last run; their containers are looked for in `start`."""
         self._launches = {entry["instance_id"]: Launch(**entry) for entry in state["launches"]}
-        self._busy = set(state["stopped"])
 
     _stopping = False
 
@@ -320,11 +289,13 @@ class Hosts(Service):
                     log.exception("host %s", instance_id)
 
     def _come_back(self, instance_id: str) -> None:
-        address = self.start_host(instance_id)
+        """Start a host that stopped with the local AWS, with fresh credentials; its address may be another one now."""
+        launch, machine = self._launches[instance_id], self._machines[instance_id]
+        self._write_credentials(launch, machine)
+        machine.start()
         on_address = getattr(self.aws.services.get("ec2"), "on_host_address", None)
         if on_address is not None:
-            launch = self._launches[instance_id]
-            on_address(launch.account, launch.region, instance_id, address)
+            on_address(launch.account, launch.region, instance_id, machine.address)
 
     def _machine(self, instance_id: str) -> driver.Machine:
         with self.lock:

@@ -67,7 +67,9 @@ class Pipeline:
         while self._clock.seconds() < deadline:
             found = self._client("codepipeline", self.region).list_pipeline_executions(pipelineName=self.name, maxResults=20)
             for execution in found["pipelineExecutionSummaries"]:
-                if any(revision.get("revisionId") == commit for revision in execution.get("sourceRevisions", [])):
+                # An execution that fails at its source has no revision yet, but its trigger names the commit.
+                if (any(revision.get("revisionId") == commit for revision in execution.get("sourceRevisions", []))
+                        or commit in execution.get("trigger", {}).get("triggerDetail", "")):
                     return str(execution["pipelineExecutionId"])
             self._clock.sleep(1)
         raise DeliveryError(f"{self.name}: no execution took up commit {commit[:12]} within {duration(seconds)}")

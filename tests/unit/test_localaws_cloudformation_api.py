@@ -74,10 +74,10 @@ class Aws:
     def client(self, service: str, region: str) -> Aws:
         return self
 
-    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         return {"Body": io.BytesIO(self.templates[Key].encode())}
 
-    def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def describe_alarms(self, AlarmNames: list[str], AlarmTypes: list[str]) -> dict[str, Any]:
         return {"CompositeAlarms": [{"AlarmName": name, "StateValue": self.alarms[name]} for name in AlarmNames if name in self.alarms]}
 
 

@@ -236,9 +236,11 @@ def test_a_custom_named_resource_is_not_replaced() -> None:
     old = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "one", "BucketNamePrefix": "a"}}
     record = aws.create({"B": old})
     new = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "one", "BucketNamePrefix": "b"}}
+    aws.world.calls.clear()
     reason = aws.update(record, {"B": new})
     assert reason == "The following resource(s) failed to update: [B]."
     assert record["status"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert aws.world.calls == []  # refused before anything was done, so there is nothing to undo
     failed = [event["ResourceStatusReason"] for event in aws.stores.at("000000000000", "us-east-1")["events"][record["StackId"]]
               if event["ResourceStatus"] == "UPDATE_FAILED"]
     assert failed == ["CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename one and update "
@@ -481,7 +483,7 @@ def test_statuses_follow_only_as_on_aws() -> None:
 @pytest.mark.parametrize(("status", "parent", "after"), [
     ("CREATE_IN_PROGRESS", None, "CREATE_FAILED"), ("UPDATE_IN_PROGRESS", None, "UPDATE_ROLLBACK_FAILED"),
     ("DELETE_IN_PROGRESS", None, "DELETE_FAILED"), ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", None, "UPDATE_COMPLETE"),
-    ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"),
+    ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
     ("REVIEW_IN_PROGRESS", None, "REVIEW_IN_PROGRESS"), ("CREATE_COMPLETE", None, "CREATE_COMPLETE")])
 def test_cut_off_operations_end_where_a_next_one_can_begin(status: str, parent: str | None, after: str) -> None:
     assert engine.recover(status, parent) == after
@@ -595,3 +597,31 @@ def test_stack_tags_reach_what_has_tags_and_yield_to_its_own() -> None:
     ({"a": "SUCCESS", "b": "FAILURE"}, 2, 50, "enough"), ({"a": "FAILURE", "b": "FAILURE"}, 2, 50, "failed")])
 def test_signals(signals: dict[str, str], count: int, percent: int, verdict: str) -> None:
     assert engine.signal_verdict(signals, count, percent) == verdict
+
+
+def test_children_that_wait_when_the_process_ends_come_back_or_go_with_their_parent() -> None:
+    for last in ("continue", "delete"):
+        aws = Aws()
+        aws.templates["one"], aws.templates["one-b"] = body({"A": bucket("one")}), body({"A": bucket("two")})
+        record = aws.create({"One": nested("one"), "Z": topic("x", DependsOn="One")})
+
+        def power_cut(verb: str, request: Request) -> None:
+            if (verb, request.logical_id) == ("update", "Z"):
+                raise KeyboardInterrupt
+
+        aws.world.before = power_cut
+        aws.runner.begin_update(record, {"template": body({"One": nested("one-b"), "Z": topic("y", DependsOn="One")})})
+        with pytest.raises(KeyboardInterrupt):
+            aws.runner.update(record, aws.job.fresh())
+        aws.world.before = lambda verb, request: None
+        child = aws.child(record, "One")
+        child["status"] = engine.recover(child["status"], record["status"])
+        record["status"] = engine.recover(record["status"], None)
+        assert (record["status"], child["status"]) == ("UPDATE_ROLLBACK_FAILED", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        if last == "continue":
+            assert aws.runner.roll_back(record, aws.job.fresh(), "User Initiated")
+            assert (record["status"], child["status"]) == ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+            assert sorted(aws.world.things) == ["A-1", "Z-2"]
+        else:
+            assert aws.runner.delete(record, aws.job.fresh())
+            assert not aws.world.things

@@ -448,3 +448,82 @@ def test_probe_tells_codes_refusals_and_timeouts_apart() -> None:
         server.server_close()
         silent.close()
     assert driver.probe("127.0.0.1", server.server_port, quick) == Result()
+
+
+# -- starting and stopping, with a stand-in for the container ------------------------------------------------------------------
+
+class StandIn:
+    """Takes the place of `driver.Balancer`; the first `fails` starts find their ports taken."""
+
+    fails = 0
+    inside = "172.20.0.2"
+
+    def __init__(self, *_: Any) -> None:
+        self.plans: list[Plan] = []
+        self.cuts: list[str] = []
+
+    def start(self, ports: list[int], plan: Plan) -> None:
+        if StandIn.fails:
+            StandIn.fails -= 1
+            raise driver.BalancerError("Bind for 127.0.0.1:8800 failed: port is already allocated")
+        self.ports = ports
+
+    def apply_latest(self, plan_now: Any) -> None:
+        self.plans.append(plan_now())
+
+    def cut(self, backend: str, server: str) -> None:
+        self.cuts.append(server)
+
+
+@pytest.fixture
+def running(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
+    """An Api whose balancers start at once."""
+    import types
+
+    monkeypatch.setattr("localaws.elbv2.balancing.Balancer", StandIn)
+    api.aws.spawn = lambda name, work: work()
+    api.aws.services = {"hosts": types.SimpleNamespace(image=lambda: "image")}
+    api.aws.network = types.SimpleNamespace(name="network", gateway="127.0.0.1")
+    api.aws.docker, api.aws.labels = None, {}
+    api.balancing._receiver = types.SimpleNamespace(port=1)  # type: ignore[assignment]
+    StandIn.fails = 0
+    return api
+
+
+def test_a_load_balancer_becomes_active_and_follows_its_records(running: Api) -> None:
+    made, fleet = balancer(running), group(running)
+    listener(running, made["LoadBalancerArn"], fleet)
+    assert call(running, "DescribeLoadBalancers")["LoadBalancers"][0]["State"] == {"Code": "active"}
+    assert running.addresses() == {made["DNSName"]: "172.20.0.2"}
+    call(running, "RegisterTargets", TargetGroupArn=fleet, Targets=[{"Id": "i-1"}])
+    call(running, "DeregisterTargets", TargetGroupArn=fleet, Targets=[{"Id": "i-1"}])
+    stand_in = running.balancing.balancers[made["LoadBalancerArn"]]
+    assert [server.serving for server in stand_in.plans[-1].servers().values()] == [False], "it drains: no new requests"
+    running.aws.clock.advance(300)
+    running.balancing.tick()
+    assert (stand_in.cuts, stand_in.plans[-1].servers()) == (["i-1_8080"], {})
+
+
+def test_ports_that_somebody_took_are_replaced(running: Api) -> None:
+    StandIn.fails = 1
+    made = balancer(running)
+    assert call(running, "DescribeLoadBalancers")["LoadBalancers"][0]["State"] == {"Code": "active"}
+    held = running.stores[CTX]["load_balancers"][made["LoadBalancerArn"]]["ports"]
+    assert running.balancing.balancers[made["LoadBalancerArn"]].ports == held
+
+
+def test_a_balancer_that_cannot_start_says_why(running: Api) -> None:
+    StandIn.fails = 2
+    balancer(running)
+    state = call(running, "DescribeLoadBalancers")["LoadBalancers"][0]["State"]
+    assert state == {"Code": "failed", "Reason": "Bind for 127.0.0.1:8800 failed: port is already allocated"}
+
+
+def test_records_survive_a_restart(api: Api) -> None:
+    made, fleet = balancer(api), group(api)
+    listener(api, made["LoadBalancerArn"], fleet)
+    call(api, "RegisterTargets", TargetGroupArn=fleet, Targets=[{"Id": "i-1"}])
+    again = Api(api.aws)
+    again.load(json.loads(json.dumps(api.dump())))
+    assert health(again, fleet) == health(api, fleet) == {"i-1": ("initial", "Elb.InitialHealthChecking")}
+    assert again.endpoints() == api.endpoints()

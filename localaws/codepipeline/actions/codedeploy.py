@@ -19,7 +19,7 @@ class CodeDeployAction:
         """Create the deployment of exactly this object: its ETag, and its version where the bucket keeps versions."""
         source = only(work.inputs)
         try:
-            object_ = artifacts.head(work.aws, work.clients, work.region, source["bucket"], source["key"])
+            object_ = artifacts.head(work.clients, work.region, source["bucket"], source["key"])
         except (ClientError, ServiceError) as error:
             if not artifacts.denied(error):
                 raise
