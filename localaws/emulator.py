@@ -69,7 +69,7 @@ class Emulator:
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=workers, thread_name_prefix="localaws")
         for owner, names in {
             application: ("SERVICE_HANDLERS", "SERVICE_REGISTRY", "app", "AUTH", "_get_module"),
-            iam_actions: ("SERVICE_TO_IAM_NAMESPACE",),
+            iam_actions: ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
             iam_evaluator: ("EvalContext", "enforce", "evaluate_trust_policy", "caller_arn", "resolve_credential", "AuthError",
                             "EvalResult", "_resource_policy", "combine_resource_policy", "_POLICY_REQUIRED"),
             responses: ("request_scope", "get_account_id", "get_region"),
@@ -82,6 +82,7 @@ class Emulator:
         if application.AUTH is not True:
             raise EmulatorError("MiniStack was imported before its environment was set: IAM would be off.")
         self._ask_kms_for_objects()
+        self._name_resources()
 
     @property
     def application(self) -> Any:
@@ -235,6 +236,27 @@ class Emulator:
         """Return the credentials of an account's root (service-linked work)."""
         return {"AccessKeyId": account, "SecretAccessKey": ROOT_SECRET, "Token": None, "Expiration": time.time() + 10 * 365 * 86400}
 
+    def _name_resources(self) -> None:
+        """Let Logs and SSM ask about the ARNs that AWS asks about, where MiniStack asks about others.
+
+        A log stream: MiniStack asks about the log group's bare ARN, so that a policy on `log-group:NAME:*`, which is what GetAtt Arn gives
+        and AWS allows, would be refused (AWS's denials name `log-group:NAME:log-stream:STREAM`). A parameter path: MiniStack asks about `*`.
+        Source: Service Authorization Reference, CloudWatch Logs and Systems Manager.
+        """
+        original = self._actions.extract_resource_arn
+
+        def extract(service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]],
+                    region: str, account: str) -> str:
+            arn = str(original(service, method, path, headers, body, query, region, account))
+            operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            if service == "logs" and operation in _STREAM_OPERATIONS and ":log-stream:" not in arn:
+                return f"{arn.removesuffix(':*')}:log-stream:{json.loads(body or b'{}').get('logStreamName', '')}"
+            if service == "ssm" and operation == "GetParametersByPath":
+                return f"arn:aws:ssm:{region}:{account}:parameter/{json.loads(body or b'{}').get('Path', '').strip('/')}"
+            return arn
+
+        self._actions.extract_resource_arn = extract
+
     def _ask_kms_for_objects(self) -> None:
         """Let S3 ask KMS in the caller's name for objects under a key, as AWS's does; MiniStack's asks nobody.
 
@@ -288,6 +310,8 @@ class Emulator:
         """End the worker threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+
+_STREAM_OPERATIONS = {"CreateLogStream", "DeleteLogStream", "PutLogEvents", "GetLogEvents", "DescribeLogStreams", "FilterLogEvents"}
 
 # Query parameters that make an object's request one about something else than its content.
 _SUBRESOURCES = {"acl", "tagging", "retention", "legal-hold", "attributes", "torrent"}

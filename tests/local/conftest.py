@@ -20,9 +20,11 @@ from scripts.core.console import Console
 from scripts.core.session import open_session
 
 ROOT = Path(__file__).resolve().parents[2]
-STATE = ROOT / "build" / "test-local"
-PORT = 4568
-NAME = "handsoff-test"
+PORT = int(os.environ.get("LOCAL_TEST_PORT", "4568"))
+STATE = ROOT / "build" / f"test-local-{PORT}"
+NAME = f"handsoff-test-{PORT}"
+KEEP = os.environ.get("KEEP_LOCAL") == "1"
+"""Leave the local AWS up afterwards and take it up again next time: for working on a case."""
 
 
 @dataclass
@@ -52,7 +54,8 @@ class LocalAws:
 def local_aws() -> Iterator[LocalAws]:
     """A fresh local AWS, gone afterwards; its state stays for reading where a case failed."""
     one = LocalAws()
-    one.control("reset", check=False)
+    if not KEEP:
+        one.control("reset", check=False)
     one.control("start")
     exports = dict(line.removeprefix("export ").split("=", 1) for line in one.control("env").splitlines() if line.startswith("export "))
     one.environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | exports
@@ -64,7 +67,7 @@ def local_aws() -> Iterator[LocalAws]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-        if os.environ.get("KEEP_LOCAL") != "1":
+        if not KEEP:
             one.control("reset", check=False)
 
 
