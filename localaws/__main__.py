@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     options = server.Options(arguments.state.resolve(), arguments.port, arguments.name)
     try:
-        return {"start": _start, "stop": _stop, "status": _status, "env": _env, "connect": _connect, "reset": _reset, "serve": _serve}[arguments.command](options)
+        commands = {"start": _start, "stop": _stop, "status": _status, "env": _env, "connect": _connect, "reset": _reset, "serve": _serve}
+        return commands[arguments.command](options)
     except server.StartError as error:
         print(f"local AWS: {error}", file=sys.stderr)
         return 1
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 def _health(options: server.Options) -> dict[str, object] | None:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{options.port}/_localaws/health", timeout=5) as response:
-            return json.load(response)
+            return dict(json.load(response))
     except (urllib.error.URLError, ValueError, OSError):
         return None
 

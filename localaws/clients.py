@@ -6,7 +6,8 @@ Every service of ours calls the others through these, over the same wire and wit
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import boto3
 import botocore.config

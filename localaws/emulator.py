@@ -114,6 +114,18 @@ class Emulator:
 
         self._app.SERVICE_HANDLERS[key] = choose
 
+    def guard_registry(self, refusal: Callable[[str, str, Mapping[str, str]], Any]) -> None:
+        """Let ECR's registry ask `refusal(method, path, headers)` before each request; what it returns is the answer, None lets it through."""
+        module = self._app._get_module("ecr")
+        if not hasattr(module, "handle_registry_request"):
+            raise EmulatorError("MiniStack has no ministack.services.ecr.handle_registry_request: localaws/emulator.py must be adapted.")
+        original: Handler = module.handle_registry_request
+
+        async def guarded(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> Any:
+            return refusal(method, path, headers) or await original(method, path, headers, body, query)
+
+        module.handle_registry_request = guarded
+
     def register_commands(self, key: str, target_prefix: str, handle: Callable[[str, dict[str, Any], Context], dict[str, Any]]) -> None:
         """Serve a JSON service without a botocore model: `handle(operation, params, ctx)` answers its requests."""
         self._router.SERVICE_PATTERNS[key] = {"target_prefixes": [target_prefix], "host_patterns": []}
@@ -158,7 +170,7 @@ class Emulator:
             return wire.respond(request, method(ctx, request.params), ctx.request_id)
         except ServiceError as error:
             return wire.respond_error(protocol, error, ctx.request_id)
-        except Exception as error:  # noqa: BLE001 - a fault of ours is a 500 on the wire and a traceback in the log
+        except Exception as error:
             log.exception("%s %s failed", service.name, wire.operation_name(headers, path, body, query))
             return wire.respond_error(protocol, ServiceError("InternalFailure", f"local AWS: {error!r}", 500), ctx.request_id)
 
@@ -197,7 +209,7 @@ class Emulator:
             record = self._iam._roles.get_scoped(parts[4], None, parts[5].rpartition("/")[2])
         if record is None:
             raise ServiceError("NoSuchEntity", f"The role {role_arn} cannot be found.", 404)
-        return record
+        return dict(record)
 
     def assume(self, role_arn: str, service_principal: str, session_name: str) -> dict[str, Any]:
         """Return fresh credentials of `role_arn` for an AWS service, if the role's trust policy lets that service in."""

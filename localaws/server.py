@@ -43,7 +43,7 @@ _SERVICES = (
     ("codebuild", "codebuild", "CodeBuild_20161006"),
     ("codedeploy", "codedeploy", "CodeDeploy_20141006"),
 )
-_EXTENSIONS = (("ec2", "ec2"), ("ssm", "ssm"))
+_EXTENSIONS = (("ec2", "ec2"), ("ssm", "ssm"), ("ecr", "ecr"))
 _COMMANDS = ("codedeploy-commands", "CodeDeployCommandService_v20141006")
 
 
@@ -89,19 +89,16 @@ class LocalAws:
 
     def _add_services(self) -> None:
         for folder, key, prefix in _SERVICES:
-            if not Path(__file__).with_name(folder).joinpath("api.py").exists(): continue  # DEV
             service = importlib.import_module(f"localaws.{folder}.api").Api(self)
             self.services[folder] = service
             self.emulator.register(key, service, prefix)
         for folder, key in _EXTENSIONS:
-            if not Path(__file__).with_name(folder).joinpath("api.py").exists(): continue  # DEV
             service = importlib.import_module(f"localaws.{folder}.api").Api(self)
             self.services[folder] = service
             self.emulator.extend(key, service)
-        if Path(__file__).with_name("hosts").joinpath("api.py").exists():  # DEV
-          self.services["hosts"] = importlib.import_module("localaws.hosts.api").Hosts(self)
-        if "codedeploy" in self.services:  # DEV
-          self.emulator.register_commands(*_COMMANDS, handle=self.services["codedeploy"].handle_command)
+        self.emulator.guard_registry(self.services["ecr"].refusal)
+        self.services["hosts"] = importlib.import_module("localaws.hosts.api").Hosts(self)
+        self.emulator.register_commands(*_COMMANDS, handle=self.services["codedeploy"].handle_command)
 
     # -- localaws.service.Aws ----------------------------------------------------------------------------------------------
 
@@ -205,7 +202,7 @@ class LocalAws:
         try:
             result = await asyncio.get_running_loop().run_in_executor(None, self._control, method, path)
             await _reply(send, 200 if result is not None else 404, result if result is not None else {"error": f"no {path}"})
-        except Exception as error:  # noqa: BLE001 - told to the person who asked
+        except Exception as error:
             log.exception("/_localaws/%s", path)
             await _reply(send, 500, {"error": repr(error)})
 
@@ -286,7 +283,7 @@ class LocalAws:
 def _logged(name: str, work: Callable[[], None]) -> None:
     try:
         work()
-    except Exception:  # noqa: BLE001 - background work goes on; the log has the reason
+    except Exception:
         log.exception("%s failed", name)
 
 

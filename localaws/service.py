@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterable, Protocol
+from typing import Any, Protocol
 
 from localaws.clock import Clock
 
@@ -174,11 +175,11 @@ class Stores:
     def __init__(self) -> None:
         self._data: dict[str, dict[str, dict[str, Any]]] = {}
 
-    def at(self, account: str, region: str) -> "Tables":
+    def at(self, account: str, region: str) -> Tables:
         """The tables of one account and Region."""
         return Tables(self._data.setdefault(f"{account}/{region}", {}))
 
-    def __getitem__(self, ctx: Context) -> "Tables":
+    def __getitem__(self, ctx: Context) -> Tables:
         return self.at(ctx.account, ctx.region)
 
     def scopes(self) -> list[tuple[str, str]]:

@@ -169,12 +169,12 @@ def _query_name(shape: botocore.model.Shape, name: str, protocol: str) -> str:
     """Return the name of a member on the wire of the Query protocols."""
     if protocol == "ec2":
         if "queryName" in shape.serialization:
-            return shape.serialization["queryName"]
+            return str(shape.serialization["queryName"])
         if "name" in shape.serialization:
-            given = shape.serialization["name"]
+            given = str(shape.serialization["name"])
             return given[0].upper() + given[1:]
         return name[0].upper() + name[1:]
-    return shape.serialization.get("name", name)
+    return str(shape.serialization.get("name", name))
 
 
 def _indices(form: Mapping[str, str], prefix: str) -> list[int]:
@@ -351,7 +351,7 @@ def _scalar(kind: str, value: Any) -> str:
     if kind == "boolean":
         return "true" if value else "false"
     if kind == "timestamp":
-        moment = dt.datetime.fromtimestamp(_timestamp(value), dt.timezone.utc)
+        moment = dt.datetime.fromtimestamp(_timestamp(value), dt.UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
     if kind == "blob":
         return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()

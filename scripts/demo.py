@@ -75,7 +75,8 @@ class Demonstration:
         self.settings = {name: settings.load(here.root, name, True) for name in (*ENVIRONMENTS, "pipeline")}
         self.region = self.settings["pipeline"].regions[0]
         remote = Path(options.remote) / f"{self.settings['pipeline'].parameters['RepositoryId']}.git"
-        self.repository = Repository(here.root / "build" / "demo" / "repository", str(remote))
+        # Beside the remote: each local AWS has a working copy of its own.
+        self.repository = Repository(Path(options.remote).resolve().parent / "working-copy", str(remote))
         self.pipeline: Pipeline
         self.places: list[environments.Place] = []
 

@@ -67,7 +67,8 @@ def draw(declared: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
         parts.append(f'<rect class="{"deploy" if deploys else "box"}" x="{left}" y="{_TOP}" width="{_WIDTH}" height="{_HEIGHT}" rx="8"/>')
         parts.append(f'<text class="name" x="{left + 12}" y="{_TOP + 24}">{escape(stage)}</text>')
         for row, (action, provider) in enumerate(actions):
-            parts.append(f'<text x="{left + 12}" y="{_TOP + 46 + row * 18}">{escape(action)}: {escape(provider.replace("CodeStarSourceConnection", "GitHub"))}</text>')
+            by = provider.replace("CodeStarSourceConnection", "GitHub")
+            parts.append(f'<text x="{left + 12}" y="{_TOP + 46 + row * 18}">{escape(action)}: {escape(by)}</text>')
         parts.append(f'<text class="small" x="{left + 12}" y="{_TOP + _HEIGHT - 10}">{escape(_SAY.get(actions[0][1], ""))}</text>')
         if index + 1 < len(declared):
             parts.append(f'<path class="go" marker-end="url(#a)" d="M{left + _WIDTH} {middle}h{_GAP - 3}"/>')

@@ -6,7 +6,7 @@ import io
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from scripts.core.console import Console
 from scripts.core.world import World
 
 PROJECT = Path(__file__).parent / "fixtures" / "project"
-_EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 STACK = "AWS::CloudFormation::Stack"
 
 

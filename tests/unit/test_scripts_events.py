@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,7 +11,7 @@ from scripts.core.events import Event
 
 ROOT = "arn:aws:cloudformation:us-east-1:000000000000:stack/root/1"
 FLEET = "arn:aws:cloudformation:us-east-1:000000000000:stack/root-Fleet-X/2"
-START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+START = datetime(2026, 1, 1, tzinfo=UTC)
 STACK = "AWS::CloudFormation::Stack"
 
 

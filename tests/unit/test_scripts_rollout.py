@@ -261,7 +261,7 @@ def test_deleting_that_fails_gives_the_cause(bench: Bench) -> None:
     ]
     stack = stacks.find(bench.cloudformation, stack_id)
     assert stack is not None
-    with pytest.raises(CommandError, match="Bucket .*not empty") as caught:
+    with pytest.raises(CommandError, match=r"Bucket .*not empty") as caught:
         recover.delete(bench.driver(), stack, "deleting")
     assert "empty the bucket" in caught.value.next_step
 

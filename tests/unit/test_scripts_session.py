@@ -88,7 +88,7 @@ def test_an_alias_that_may_not_be_read_is_left_out() -> None:
 def test_another_account_is_refused_with_exit_code_2() -> None:
     target = session.identify(FakeAws({}), ("us-east-1",))
     session.require_account(target, "123456789012", "parameters/gamma.yaml")
-    with pytest.raises(WrongUse, match="parameters/gamma.yaml says account: 210987654321") as caught:
+    with pytest.raises(WrongUse, match=r"parameters/gamma\.yaml says account: 210987654321") as caught:
         session.require_account(target, "210987654321", "parameters/gamma.yaml")
     assert caught.value.exit_code == 2
 
