@@ -104,6 +104,8 @@ def _serve(options: server.Options) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
     for noisy in ("botocore", "urllib3", "boto3", "ministack", "hypercorn", "docker"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Clients that hang up without TLS's goodbye (Docker's does) are no fault of ours.
+    logging.getLogger("asyncio").addFilter(lambda record: "SSL shutdown timed out" not in str(record.exc_info))
     server.LocalAws(options).run()
     (options.state_dir / "ready").unlink(missing_ok=True)
     logging.shutdown()
