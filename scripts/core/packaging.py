@@ -77,7 +77,7 @@ def _plan_one(path: Path, folder: Path, store: Store, done: dict[Path, Packaged]
     if path in parents:
         circle = " → ".join(step.name for step in (*parents, path))
         raise WrongUse("templates nest in a circle", circle, "remove one of these TemplateURLs")
-    template = templates.load(path)
+    template = templates.load(path, folder.parent)
     text = template.text
     # From the end to the start, so that the places found in the original text stay right.
     for child in sorted(template.children, key=lambda child: child.start, reverse=True):

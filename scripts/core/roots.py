@@ -31,6 +31,8 @@ def load(root: Path, name: str, local: bool) -> Roots:
     environment = settings.load(root, name, local)
     folder = root / "templates"
     template = _template(folder, environment, environment.template, "template", root)
+    # The children too: one that cannot be read must show before anything that is needed is deployed.
+    packaging.plan(folder, environment.template, packaging.Store("not-known-yet", environment.regions[0], "invalid"))
     needed = {need: _template(folder, environment, need, "needs", root) for need in environment.needs}
     problems: list[Problem] = []
     for region in environment.regions:

@@ -1,0 +1,100 @@
+"""Copies of the project that a case may break, each with an account of its own on the local AWS."""
+
+from __future__ import annotations
+
+import io
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts import deploy, destroy
+from scripts.core import world
+from scripts.core.clock import RealClock
+from scripts.core.console import Console
+from scripts.core.session import open_session
+
+ROOT = Path(__file__).resolve().parents[2]
+_COMMANDS = {"deploy": deploy.main, "destroy": destroy.main}
+_LOCAL_ACCOUNT = "000000000000"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what a person saw of it."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of templates/ and parameters/, deployed to an account in which nothing else is."""
+
+    root: Path
+    environ: dict[str, str]
+    account: str
+
+    def run(self, command: str, environment: str, *options: str, local: bool = True) -> Outcome:
+        """Run a command as `make <command> ENV=<environment> LOCAL=1 YES=1` does."""
+        out, err = io.StringIO(), io.StringIO()
+        here = world.World(self.root, self.environ, Console(out, err, live=False), RealClock(), open_session)
+        given = ["--env", environment, "--yes", "--poll", "0.5", *(["--local"] if local else []), *options]
+        return Outcome(_COMMANDS[command](given, here), out.getvalue(), err.getvalue())
+
+    def client(self, service: str) -> Any:
+        """A boto3 client with the root credentials of the account."""
+        return open_session(True, self.environ).client(service, "us-east-1")
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace the one occurrence of `old` in a file of the copy."""
+        path = self.root / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{file} has {old!r} {text.count(old)} times"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def stacks(self) -> dict[str, dict[str, Any]]:
+        """The stacks that there are, nested ones too, by name."""
+        pages = self.client("cloudformation").get_paginator("describe_stacks").paginate()
+        return {stack["StackName"]: stack for page in pages for stack in page["Stacks"]}
+
+    def child(self, logical_id: str, root: str = "sample-environment-gamma") -> dict[str, Any]:
+        """A nested stack by its logical id in the root."""
+        found = self.client("cloudformation").describe_stack_resource(StackName=root, LogicalResourceId=logical_id)
+        return dict(self.client("cloudformation").describe_stacks(StackName=found["StackResourceDetail"]["PhysicalResourceId"])["Stacks"][0])
+
+    def composites(self) -> dict[str, str]:
+        """The state of each composite alarm."""
+        found = self.client("cloudwatch").describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+        return {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
+
+    def leftovers(self) -> dict[str, list[str]]:
+        """Everything in the account that a deploy of an environment begins with; empty when nothing was begun."""
+        ec2 = self.client("ec2")
+        found = {
+            "stacks": list(self.stacks()),
+            "buckets": [bucket["Name"] for bucket in self.client("s3").list_buckets()["Buckets"]],
+            "vpcs": [vpc["VpcId"] for vpc in ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["false"]}])["Vpcs"]],
+            "roles": [role["RoleName"] for role in self.client("iam").list_roles()["Roles"]],
+        }
+        return {kind: names for kind, names in found.items() if names}
+
+
+def new_account() -> str:
+    """The id of an account that nobody has used: an emptied one still has what was kept."""
+    return f"1{random.randrange(10**11):011d}"
+
+
+def copy(folder: Path, environ: dict[str, str], account: str) -> Project:
+    """A copy of the project in `folder` whose local account is `account`, 12 digits."""
+    for name in ("templates", "parameters"):
+        shutil.copytree(ROOT / name, folder / name)
+    for overlay in (folder / "parameters" / "local").glob("*.yaml"):
+        overlay.write_text(overlay.read_text(encoding="utf-8").replace(_LOCAL_ACCOUNT, account), encoding="utf-8")
+    return Project(folder, {**environ, "AWS_ACCESS_KEY_ID": account}, account)
