@@ -133,6 +133,9 @@ class Demonstration:
 
     def releases_under_traffic(self) -> dict[str, Any]:
         """Ship a good and a bad release while customers are there, and return the summary."""
+        for place in self.places:
+            if not environments.version(place.url.rstrip("/")):
+                raise CommandError(f"{place.environment} in {place.region}", f"{place.url}version does not answer", "make status ENV=" + place.environment + " LOCAL=1")
         traffic = Traffic(self.options.rate)
         for place in self.places:
             traffic.start(f"{place.environment}/{place.region}", place.url)

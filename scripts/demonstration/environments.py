@@ -29,7 +29,7 @@ def outputs(client: Callable[[str, str], Any], stack: str, region: str) -> dict[
 
 def place(environment: str, region: str, of: Mapping[str, str], addresses: Mapping[str, str]) -> Place:
     """Return a place from its root stack's outputs. `addresses`: where a balancer's DNS name answers, if not under that name."""
-    host = urlsplit(of["EndpointUrl"]).hostname or ""
+    host = urlsplit(of["EndpointUrl"]).netloc
     groups = {scope: of[key] for scope, key in (("fleet", "FleetDeploymentGroupName"), ("onebox", "OneBoxDeploymentGroupName"))
               if of.get(key)}
     return Place(environment, region, addresses.get(host, of["EndpointUrl"]).rstrip("/") + "/", of["ApplicationName"], groups)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.demonstration import summary
+from scripts.demonstration import environments, summary
 from scripts.demonstration.delivery import Deployment, Outcome
 from scripts.demonstration.repository import Repository
 from scripts.demonstration.traffic import Answer, counts
@@ -83,3 +83,10 @@ def test_a_repository_keeps_the_remote_history_when_it_begins_again(tmp_path: An
     second = repository.push("two")
     log = subprocess.run(["git", "-C", str(remote), "log", "--format=%H", "main"], check=True, capture_output=True, text=True).stdout.split()
     assert log == [second, first]
+
+
+def test_a_balancer_is_asked_where_its_dns_name_answers() -> None:
+    of = {"EndpointUrl": "http://sample-envi-LoadBalance-A1-1.us-east-1.elb.amazonaws.com/", "ApplicationName": "a", "FleetDeploymentGroupName": "g"}
+    addresses = {"sample-envi-LoadBalance-A1-1.us-east-1.elb.amazonaws.com": "http://127.0.0.1:8800"}
+    assert environments.place("gamma", "us-east-1", of, addresses).url == "http://127.0.0.1:8800/"
+    assert environments.place("gamma", "us-east-1", of, {}).url == of["EndpointUrl"]

@@ -1,0 +1,1 @@
+"""Service Quotas: the default quotas that a deploy asks about."""

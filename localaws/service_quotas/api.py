@@ -1,0 +1,32 @@
+"""GetServiceQuota for the quotas that `make deploy` checks first, at AWS's default values.
+
+Values: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html, https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/elastic-ip-addresses-eip.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from localaws.service import Context, Service, ServiceError
+
+_DEFAULTS = {("ec2", "L-0263D0A3"): ("EC2-VPC Elastic IPs", 5.0), ("vpc", "L-F678F1CE"): ("VPCs per Region", 5.0)}
+
+
+class Api(Service):
+    """The service's one operation."""
+
+    name, iam = "service-quotas", "servicequotas"
+
+    def permissions(self, operation: str, params: dict[str, Any], ctx: Context) -> Iterable[tuple[str, str]]:
+        """Ask for the quota's ARN, as the Service Authorization Reference has it."""
+        return [(f"servicequotas:{operation}", f"arn:aws:servicequotas:{ctx.region}:{ctx.account}:{params['ServiceCode']}/{params['QuotaCode']}")]
+
+    def get_service_quota(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """Return a quota; raises NoSuchResourceException for one that is not known here."""
+        known = _DEFAULTS.get((params["ServiceCode"], params["QuotaCode"]))
+        if known is None:
+            raise ServiceError("NoSuchResourceException", f"The quota {params['QuotaCode']} of {params['ServiceCode']} does not exist.")
+        arn = f"arn:aws:servicequotas:{ctx.region}:{ctx.account}:{params['ServiceCode']}/{params['QuotaCode']}"
+        return {"Quota": {"ServiceCode": params["ServiceCode"], "QuotaCode": params["QuotaCode"], "QuotaName": known[0], "QuotaArn": arn,
+                          "Value": known[1], "Unit": "None", "Adjustable": True, "GlobalQuota": False}}
