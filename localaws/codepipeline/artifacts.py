@@ -43,8 +43,15 @@ def get(clients: Clients, region: str, bucket: str, key: str, version: str | Non
 
 def head(clients: Clients, region: str, bucket: str, key: str) -> dict[str, Any]:
     """What S3 says of an object (ETag, VersionId, …); raises as `get` does."""
-    answer = clients.client("s3", region).head_object(Bucket=bucket, Key=key)
-    return dict(answer)
+    s3 = clients.client("s3", region)
+    try:
+        return dict(s3.head_object(Bucket=bucket, Key=key))
+    except ClientError as error:
+        if not denied(error):
+            raise
+        # An answer to HEAD has no body and so no reason; the same refusal of a GET has one.
+        s3.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        raise
 
 
 def message_of(error: Exception) -> str:
