@@ -9,7 +9,9 @@ PYTHON ?= python3
 VENV := build/venv
 PY := $(VENV)/bin/python
 LOCAL_PORT ?= 4566
-LOCALAWS := $(PY) -m localaws --port $(LOCAL_PORT)
+LOCAL_STATE ?= build/local
+LOCAL_NAME ?= handsoff-local
+LOCALAWS := $(PY) -m localaws --port $(LOCAL_PORT) --state $(LOCAL_STATE) --name $(LOCAL_NAME)
 
 # LOCAL=1: start the local AWS if it is down, and point the script at it; nothing of the user's own AWS settings gets through.
 ifneq ($(LOCAL),)
@@ -31,10 +33,10 @@ setup: $(VENV)/.stamp ## Set up this machine: Python packages, Docker engine, ba
 
 .PHONY: demo
 demo: setup ## Ship a good release, then a bad one, and watch the bad one come back
-	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.demo --local --remote build/local/git --complete-connection "$(LOCALAWS) connect" --addresses http://127.0.0.1:$(LOCAL_PORT)/_localaws/endpoints
+	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.demo --local --remote $(LOCAL_STATE)/git --complete-connection "$(LOCALAWS) connect" --addresses http://127.0.0.1:$(LOCAL_PORT)/_localaws/endpoints
 
 .PHONY: test
-test: setup ## All checks, and one good and three bad releases end to end (needs Docker)
+test: setup lint ## All checks, and one good and three bad releases end to end (needs Docker)
 	@$(PY) -m pytest tests -m "not every" $(ARGS)
 
 .PHONY: test-unit
@@ -44,6 +46,14 @@ test-unit: $(VENV)/.stamp ## Unit and template tests alone: no Docker, no networ
 .PHONY: test-all
 test-all: setup ## Every end-to-end case; goes on where it stopped (SHARD=1/3)
 	@$(PY) -m pytest tests --resume $(if $(SHARD),--shard $(SHARD)) $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.stamp ## Style and types of the Python code
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/mypy
+
+.PHONY: bench
+bench: $(VENV)/.stamp ## Measure: validate, a deploy with no change, the idle local AWS (after make demo)
+	@$(AIM) $(PY) -m scripts.bench $(if $(LOCAL),--local) && $(if $(LOCAL),$(LOCALAWS) usage,true)
 
 .PHONY: validate
 validate: $(VENV)/.stamp ## Check templates and parameters (FORMAT=sarif|junit)

@@ -1,7 +1,7 @@
 """Start, stop and look at the local AWS.
 
 start, stop (state is kept), status, reset (nothing is left), env (the export lines for any AWS client), connect (do what a person does in
-the console with connections that are PENDING), serve (what `start` runs in the background).
+the console with connections that are PENDING), usage (its memory and processor time over half a minute), serve (what `start` runs in the background).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from localaws import emulator, server
+from localaws import emulator, server, usage
 
 _START_SECONDS = 90
 _STOP_SECONDS = 60
@@ -29,18 +30,39 @@ def main(argv: list[str] | None = None) -> int:
     """Run one control command. Exit code 0 done, 1 failed, 2 wrong use."""
     parser = argparse.ArgumentParser(prog="python -m localaws", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["start", "stop", "status", "env", "connect", "reset", "serve"])
+    parser.add_argument("command", choices=["start", "stop", "status", "env", "connect", "usage", "reset", "serve"])
     parser.add_argument("--state", type=Path, default=Path("build/local"), help="folder of its files (default: build/local)")
     parser.add_argument("--port", type=int, default=4566, help="port on 127.0.0.1 (default: 4566)")
     parser.add_argument("--name", default="handsoff-local", help="name of its Docker network and label (default: handsoff-local)")
     arguments = parser.parse_args(argv)
     options = server.Options(arguments.state.resolve(), arguments.port, arguments.name)
+    foreign = _drop_foreign_settings()
     try:
-        commands = {"start": _start, "stop": _stop, "status": _status, "env": _env, "connect": _connect, "reset": _reset, "serve": _serve}
+        commands = {"start": _start, "stop": _stop, "status": _status, "env": lambda of: _env(of, foreign),
+                    "connect": _connect, "usage": _usage, "reset": _reset,
+                    "serve": _serve}
         return commands[arguments.command](options)
     except server.StartError as error:
         print(f"local AWS: {error}", file=sys.stderr)
         return 1
+
+
+def _drop_foreign_settings() -> list[str]:
+    """Forget the user's own AWS settings and send nothing for this machine through a proxy, here and in what is started from here.
+
+    Returns the names of the settings that were there.
+    """
+    foreign = sorted(name for name in os.environ if name.startswith("AWS_"))
+    for name in foreign:
+        del os.environ[name]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = _no_proxy()
+    return foreign
+
+
+def _no_proxy() -> str:
+    """The user's list of what no proxy is for, with this machine on it."""
+    listed = [name for name in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",") if name]
+    return ",".join(dict.fromkeys([*listed, "127.0.0.1", "localhost"]))
 
 
 def _health(options: server.Options) -> dict[str, object] | None:
@@ -61,10 +83,21 @@ def _pid(options: server.Options) -> int | None:
     return pid if b"localaws" in command and b"serve" in command else None
 
 
+def _port(options: server.Options) -> int:
+    """Return the port that this state folder's local AWS, which is up, was started with."""
+    command = Path(f"/proc/{_pid(options)}/cmdline").read_bytes().split(b"\0")
+    return int(command[command.index(b"--port") + 1])
+
+
 def _start(options: server.Options) -> int:
     if _pid(options) and (options.state_dir / "ready").exists():
+        port = _port(options)
+        if port != options.port:
+            raise server.StartError(f"the one of {options.state_dir} is up already, on port {port} and not {options.port}. "
+                                    f"Next: use LOCAL_PORT={port}, or end it first: make local-down LOCAL_PORT={port}")
         print(f"local AWS: up already at http://127.0.0.1:{options.port} (process {_pid(options)})")
         return 0
+    server.engine()  # where there is none, say so before anything is begun
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", options.port)) == 0:
             raise server.StartError(f"port {options.port} is in use by another process. Next: end it, or use LOCAL_PORT=<other>")
@@ -139,14 +172,18 @@ def _status(options: server.Options) -> int:
     return 0
 
 
-def _env(options: server.Options) -> int:
-    for name, value in {
+def _env(options: server.Options, foreign: list[str]) -> int:
+    """Print the export lines; `foreign` are the AWS settings of the environment, none of which stays."""
+    ours = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{options.port}", "AWS_ACCESS_KEY_ID": options.account,
         "AWS_SECRET_ACCESS_KEY": emulator.ROOT_SECRET, "AWS_DEFAULT_REGION": options.region, "AWS_REGION": options.region,
         "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        print(f"export {name}={value}")
-    print("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ROLE_ARN AWS_WEB_IDENTITY_TOKEN_FILE")
+        "NO_PROXY": os.environ["NO_PROXY"], "no_proxy": os.environ["no_proxy"],
+    }
+    for name, value in ours.items():
+        print(f"export {name}={shlex.quote(value)}")
+    usual = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    print("unset " + " ".join(sorted({*usual, *foreign} - ours.keys())))
     return 0
 
 
@@ -162,6 +199,14 @@ def _connect(options: server.Options) -> int:
     except urllib.error.URLError as error:
         raise server.StartError(f"it does not answer ({error}). Next: make local-up") from error
     print(f"{len(pending)} connection(s) completed")
+    return 0
+
+
+def _usage(options: server.Options) -> int:
+    pid = _pid(options)
+    if pid is None:
+        raise server.StartError("it is not running. Next: make local-up")
+    print(f"local AWS: {usage.measure(server.engine(), options.name, pid, seconds=30)}")
     return 0
 
 

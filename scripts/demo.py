@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ class Demonstration:
     def _addresses(self) -> dict[str, str]:
         if not self.options.addresses:
             return {}
-        with urllib.request.urlopen(self.options.addresses, timeout=10) as response:
+        with environments.open_directly(self.options.addresses, 10) as response:
             return dict(json.load(response))
 
     def _complete_connection(self) -> None:
@@ -135,7 +134,8 @@ class Demonstration:
         """Ship a good and a bad release while customers are there, and return the summary."""
         for place in self.places:
             if not environments.version(place.url.rstrip("/")):
-                raise CommandError(f"{place.environment} in {place.region}", f"{place.url}version does not answer", "make status ENV=" + place.environment + " LOCAL=1")
+                raise CommandError(f"{place.environment} in {place.region}", f"{place.url}version does not answer",
+                                   f"make status ENV={place.environment} LOCAL=1")
         traffic = Traffic(self.options.rate)
         for place in self.places:
             traffic.start(f"{place.environment}/{place.region}", place.url)

@@ -105,7 +105,8 @@ class Applications(Service):
 def ask(ministack: emulator.Emulator, operation: str, key: str) -> tuple[int, dict[str, Any]]:
     """Ask the service for one operation with an access key and return (status, body)."""
     ministack.register("codedeploy", Applications(None), "CodeDeploy_20141006")  # type: ignore[arg-type]
-    headers = {"x-amz-target": f"CodeDeploy_20141006.{operation}", "authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/{REGION}/codedeploy/aws4_request"}
+    headers = {"x-amz-target": f"CodeDeploy_20141006.{operation}",
+               "authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/{REGION}/codedeploy/aws4_request"}
     status, _, body = asyncio.run(ministack._app.SERVICE_HANDLERS["codedeploy"]("POST", "/", headers, b'{"applicationName": "a"}', {}))
     return status, json.loads(body)
 
