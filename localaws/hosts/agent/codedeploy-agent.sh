@@ -2,8 +2,10 @@
 # codedeploy-agent start|stop|status
 pid_file=/opt/codedeploy-agent/state/.pid/codedeploy-agent.pid
 
+# The whole command line: after a restart of the host the file's number can be anyone's, this script's or a child's of it included.
 alive() {
-    [ -s "$pid_file" ] && pid=$(cat "$pid_file") && [ -r "/proc/$pid/cmdline" ] && grep -q agent "/proc/$pid/cmdline"
+    [ -s "$pid_file" ] && pid=$(cat "$pid_file") && [ -r "/proc/$pid/cmdline" ] &&
+        [ "$(tr '\0' ' ' < "/proc/$pid/cmdline")" = 'python3 -m agent ' ]
 }
 
 case ${1:-} in
