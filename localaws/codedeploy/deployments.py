@@ -21,6 +21,8 @@ log = logging.getLogger("localaws.codedeploy")
 
 ALARM_POLL_SECONDS = 5
 """How often alarms are read while a deployment runs. AWS names no period; stops were seen within about 20 s of an alarm."""
+ENDED_POLL_SECONDS = 5
+"""How often it is looked whether an instance that is being deployed to was terminated."""
 HEARTBEAT_SECONDS = 300
 PATIENCE_SECONDS = 300
 """How long a deployment bears calls that fail for no reason of its own (throttled, no answer) before it ends."""
@@ -179,6 +181,7 @@ class Deployments:
                 self._watch_alarms(session, deployment)
                 if deployment["status"] == "Created":
                     self._begin(session, tables, deployment)
+                self._see_ended(session, deployment)
                 self._move_traffic(session, deployment)
                 self._beat(session, deployment)
                 deployment["troubleSince"] = None
@@ -212,6 +215,22 @@ class Deployments:
         with self._lock:
             if states.active and deployment["status"] in engine.ACTIVE:
                 engine.stop_on_alarm(deployment, states.active, self._aws.clock.now())
+
+    def _see_ended(self, session: Session, deployment: Deployment) -> None:
+        """Fail what runs on an instance that was terminated. "Because the deployment cannot be completed, it fails."
+
+        Source: CodeDeploy User Guide, "Terminating or rebooting an Amazon EC2 Auto Scaling instance might cause deployments to fail".
+        How soon AWS sees it is not written there.
+        """
+        with self._lock:
+            running, now = engine.in_progress(deployment), self._aws.clock.now()
+        if not running or now - deployment.get("endedReadAt", 0.0) < ENDED_POLL_SECONDS:
+            return
+        deployment["endedReadAt"] = now
+        ended = session.ended(running)
+        with self._lock:
+            for instance in ended:
+                engine.instance_ended(deployment, instance, now)
 
     def _begin(self, session: Session, tables: Tables, deployment: Deployment) -> None:
         launch = deployment.get("launch")

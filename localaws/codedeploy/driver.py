@@ -62,6 +62,10 @@ class Session(Protocol):
         """Instances in service (or standing by) in the Auto Scaling groups."""
         ...
 
+    def ended(self, instances: list[str]) -> list[str]:
+        """Those of the instances that were terminated, or that EC2 has forgotten."""
+        ...
+
     def put_hook(self, group: str, hook: str, transition: str, metadata: str) -> None:
         """Make the lifecycle hook by which Auto Scaling tells CodeDeploy of a launch or a termination."""
         ...
@@ -133,6 +137,12 @@ class _BotoSession:
         gone = {instance["InstanceId"] for reservation in pages["Reservations"] for instance in reservation["Instances"]
                 if instance["State"]["Name"] in ("shutting-down", "terminated")}
         return [Instance(member["InstanceId"], member["AvailabilityZone"]) for member in members if member["InstanceId"] not in gone]
+
+    def ended(self, instances: list[str]) -> list[str]:
+        pages = self._call("ec2", lambda client: client.describe_instances(Filters=[{"Name": "instance-id", "Values": instances}]))
+        there = {instance["InstanceId"] for reservation in pages["Reservations"] for instance in reservation["Instances"]
+                 if instance["State"]["Name"] not in ("shutting-down", "terminated")}
+        return [instance for instance in instances if instance not in there]
 
     def put_hook(self, group: str, hook: str, transition: str, metadata: str) -> None:
         self._call("autoscaling", lambda client: client.put_lifecycle_hook(

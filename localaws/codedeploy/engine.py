@@ -197,6 +197,19 @@ def fail(deployment: Deployment, code: str, message: str, now: float) -> None:
     _end(deployment, "Failed", now, {"code": code, "message": message})
 
 
+def instance_ended(deployment: Deployment, instance: str, now: float) -> None:
+    """An instance that is being deployed to was terminated: it will never report, so its event fails now."""
+    event = _current(deployment, instance)
+    if event is not None:
+        message = f"The instance {instance} was terminated during the deployment."
+        _end_event(deployment, deployment["targets"][instance], event, False, diagnosis(5, message=message), now)
+
+
+def in_progress(deployment: Deployment) -> list[str]:
+    """The instances that are being deployed to."""
+    return [instance for instance, target in (deployment.get("targets") or {}).items() if target["status"] == "InProgress"]
+
+
 # What is asked of a deployment that ended.
 
 def wants_rollback(deployment: Deployment) -> bool:

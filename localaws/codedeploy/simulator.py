@@ -85,6 +85,10 @@ class SimulatedWorld:
         self._allow("instances")
         return [Instance(host.id, host.zone) for host in self.hosts.values() if host.lifecycle == "InService"]
 
+    def ended(self, instances: list[str]) -> list[str]:
+        self._allow("ended")
+        return [instance for instance in instances if instance not in self.hosts or self.hosts[instance].lifecycle == "Terminated"]
+
     def put_hook(self, group: str, hook: str, transition: str, metadata: str) -> None:
         self._allow("put_hook")
         self.hooks[hook] = (group, transition)

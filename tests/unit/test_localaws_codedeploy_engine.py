@@ -308,6 +308,21 @@ def test_a_dead_host_is_given_up_after_five_minutes_at_its_first_event() -> None
     assert {event["status"] for name, event in events.items() if name != "BeforeBlockTraffic"} == {"Skipped"}
 
 
+def test_a_terminated_host_fails_as_soon_as_it_is_seen() -> None:
+    sim = Simulation("ab", minimum={"type": "HOST_COUNT", "value": 0})
+    sim.ship("r1")
+    sim.world.hosts["i-0000"].behave = lambda event, bundle: (1e9 if event == "ApplicationStart" else 1.0, True, {})
+    name = sim.deploy("r2")
+    sim.run(30)
+    assert sim.events_of(name, "i-0000")["ApplicationStart"]["status"] == "InProgress"
+    sim.world.hosts["i-0000"].alive, sim.world.hosts["i-0000"].lifecycle = False, "Terminated"
+    began = sim.clock.now()
+    done = sim.finish(name)
+    assert done["completeTime"] - began < 60
+    event = sim.events_of(name, "i-0000")["ApplicationStart"]
+    assert (event["status"], event["diagnostics"]["message"]) == ("Failed", "The instance i-0000 was terminated during the deployment.")
+
+
 def test_an_event_that_never_starts_and_one_that_never_ends() -> None:
     sim = Simulation("a", minimum={"type": "HOST_COUNT", "value": 0}, traffic=False)
     sim.world.hosts["i-0000"].deaf_to = {"AfterInstall"}
