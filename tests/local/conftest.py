@@ -32,6 +32,8 @@ class LocalAws:
     """The local AWS of the end-to-end cases."""
 
     environ: dict[str, str] = field(default_factory=dict)
+    name: str = NAME
+    port: int = PORT
 
     def control(self, *arguments: str, check: bool = True) -> str:
         """Run `python -m localaws …` and return what it prints."""
