@@ -192,7 +192,7 @@ def story(result: dict[str, Any]) -> list[str]:
         if one["detection"]:
             seconds = one["detection"]["seconds_from_first_bad_response"]
             lines.append(f"      seen by the alarm {one['detection']['alarm']}"
-                         + (f", {seconds} s after the first bad answer (the local AWS judges alarms every 5 s, AWS every minute)" if seconds is not None else ""))
+                         + ("" if seconds is None else f", {seconds} s after the first bad answer (the local AWS judges alarms every 5 s, AWS every minute)"))
         if one["rollback"]:
             lines.append(f"      taken back by {one['rollback']['by']}, {one['rollback']['seconds_from_alarm']} s after the alarm")
     traffic = result["traffic"]
