@@ -16,7 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out other shards' end-to-end cases, and with --resume those that have passed."""
+    """Run what is quick first; leave out other shards' end-to-end cases, and with --resume those that have passed."""
+    items.sort(key=lambda item: "tests/local/" in item.nodeid)
     number, _, of = config.getoption("--shard").partition("/")
     done = set(_DONE.read_text().splitlines()) if config.getoption("--resume") and _DONE.exists() else set()
     end_to_end = [item for item in items if "tests/local/" in item.nodeid]
