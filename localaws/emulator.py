@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from localaws import wire
+from localaws import logpatterns, wire
 from localaws.service import Context, Service, ServiceError
 
 log = logging.getLogger("localaws")
@@ -62,7 +62,7 @@ class Emulator:
         import ministack.core.iam_evaluator as iam_evaluator
         import ministack.core.responses as responses
         import ministack.core.router as router
-        from ministack.services import eventbridge, iam, sts
+        from ministack.services import cloudwatch_logs, ecr, eventbridge, iam, sts
 
         self._app, self._actions, self._evaluator = application, iam_actions, iam_evaluator
         self._responses, self._router, self._eventbridge, self._iam, self._sts = responses, router, eventbridge, iam, sts
@@ -74,6 +74,7 @@ class Emulator:
                             "EvalResult", "_resource_policy", "combine_resource_policy", "_POLICY_REQUIRED"),
             responses: ("request_scope", "get_account_id", "get_region"),
             router: ("SERVICE_PATTERNS", "extract_access_key_id"),
+            cloudwatch_logs: ("_filter_log_events", "_compile_filter_pattern"), ecr: ("_describe_images", "_find_image"),
             eventbridge: ("_put_events",), iam: ("_roles",), sts: ("register_session", "_sessions"),
         }.items():
             for name in names:
@@ -83,6 +84,8 @@ class Emulator:
             raise EmulatorError("MiniStack was imported before its environment was set: IAM would be off.")
         self._ask_kms_for_objects()
         self._name_resources()
+        self._search_logs(cloudwatch_logs)
+        self._measure_images(ecr)
 
     @property
     def application(self) -> Any:
@@ -268,6 +271,48 @@ class Emulator:
             return arn
 
         self._actions.extract_resource_arn = extract
+
+    def _search_logs(self, module: Any) -> None:
+        """Let FilterLogEvents understand patterns as AWS does; MiniStack's knows neither case nor phrases."""
+        original = module._filter_log_events
+        module._compile_filter_pattern = logpatterns.matcher
+
+        def search(data: dict[str, Any]) -> Any:
+            try:
+                return original(data)
+            except ServiceError as error:
+                return self._responses.error_response_json(error.code, error.message, error.status)
+
+        module._filter_log_events = search
+
+    def _measure_images(self, module: Any) -> None:
+        """Let DescribeImages give an image's size, not its manifest's, and refuse an image that is not there, as AWS does.
+
+        Source: Amazon ECR API reference, ImageDetail, and DescribeImages' ImageNotFoundException.
+        """
+        original = module._describe_images
+
+        def describe(data: dict[str, Any]) -> Any:
+            repository = data.get("repositoryName", "")
+            status, headers, body = original(data)
+            if status != 200:
+                return status, headers, body
+            for wanted in data.get("imageIds") or ():
+                if not module._find_image(repository, wanted):
+                    digest, tag = wanted.get("imageDigest", "null"), wanted.get("imageTag", "null")
+                    return self._responses.error_response_json(
+                        "ImageNotFoundException", f"The image with imageId {{imageDigest:'{digest}', imageTag:'{tag}'}} does not exist within "
+                        f"the repository with name '{repository}' in the registry with id '{self._responses.get_account_id()}'", 400)
+            answer = json.loads(body)
+            for detail in answer["imageDetails"]:
+                found = module._find_image(repository, {"imageDigest": detail["imageDigest"]})
+                manifest = json.loads(found["imageManifest"])
+                parts = [manifest.get("config", {}), *manifest.get("layers", ())]
+                detail["imageSizeInBytes"] = sum(part.get("size", 0) for part in parts)
+                detail["artifactMediaType"] = manifest.get("config", {}).get("mediaType", detail["imageManifestMediaType"])
+            return status, headers, json.dumps(answer).encode()
+
+        module._describe_images = describe
 
     def _ask_kms_for_objects(self) -> None:
         """Let S3 ask KMS in the caller's name for objects under a key, as AWS's does; MiniStack's asks nobody.

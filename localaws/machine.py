@@ -58,6 +58,9 @@ def ensure_space(free: int) -> None:
 def ensure_engine(agreed: bool) -> docker.DockerClient:
     """Return a client of this machine's Docker engine, installing and starting the engine where it is missing."""
     client = _answers()
+    if client is None and os.environ.get("DOCKER_HOST"):
+        raise SetUpError(f"the Docker engine of DOCKER_HOST={os.environ['DOCKER_HOST']} does not answer. "
+                         "Next: start it, or unset DOCKER_HOST to use this machine's own")
     missing = [package for program, package in _PACKAGES.items() if shutil.which(program) is None
                and not (client and program in ("dockerd", "iptables"))]
     if missing:

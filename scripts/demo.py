@@ -73,7 +73,7 @@ class Demonstration:
         self.aws = here.open_aws(True, here.environ)
         self.settings = {name: settings.load(here.root, name, True) for name in (*ENVIRONMENTS, "pipeline")}
         self.region = self.settings["pipeline"].regions[0]
-        remote = Path(options.remote) / f"{self.settings['pipeline'].parameters['RepositoryId']}.git"
+        remote = Path(options.remote).resolve() / f"{self.settings['pipeline'].parameters['RepositoryId']}.git"
         # Beside the remote: each local AWS has a working copy of its own.
         self.repository = Repository(Path(options.remote).resolve().parent / "working-copy", str(remote))
         self.pipeline: Pipeline
