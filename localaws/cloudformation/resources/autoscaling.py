@@ -103,11 +103,14 @@ class Group:
             raise Failed(f"AutoScalingGroup {name} does not exist")
         arguments = fit(scaling, "update_auto_scaling_group", {**request.properties, "AutoScalingGroupName": name},
                         drop=[*drop, "LifecycleHookSpecificationList", "LoadBalancerNames"])
-        suspended: list[str] = []
+        # Kept with the stack: of an update that the end of the process cut off, the next one knows what is to be resumed.
+        noted: dict[str, list[str]] = request.record.setdefault("suspended", {})
+        suspended = noted.get(request.logical_id, [])
         if rolling and request.changed(*_ROLLS):
-            already = {item["ProcessName"] for item in group.get("SuspendedProcesses") or []}
+            already = {item["ProcessName"] for item in group.get("SuspendedProcesses") or []} - set(suspended)
             suspended = [process for process in rolling.get("SuspendProcesses") or [] if process not in already]
             if suspended:
+                noted[request.logical_id] = suspended
                 scaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=suspended)
         try:
             scaling.update_auto_scaling_group(**arguments, **self._lists(request))
@@ -118,6 +121,7 @@ class Group:
         finally:
             if suspended:
                 scaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=suspended)
+                noted.pop(request.logical_id, None)
         return Made(name)
 
     def _targets(self, request: Request, name: str) -> None:
@@ -142,6 +146,13 @@ class Group:
     def _roll(self, request: Request, name: str, policy: dict[str, Any]) -> None:
         """Replace the instances that are not of the new launch template, batch by batch."""
         scaling = request.client("autoscaling")
+
+        def no_surplus() -> bool:
+            found = self._found(request, name) or {"Instances": [], "DesiredCapacity": 0}
+            return len(found["Instances"]) <= int(found["DesiredCapacity"])
+
+        # An update that failed or was cut off may have left a host more: it goes first, or no new one would come to be waited for.
+        request.wait(no_surplus, 3700, f"AutoScalingGroup {name} did not come back to its desired capacity")
         group = self._found(request, name) or {}
         wanted = group.get("LaunchTemplate") or {}
 
