@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ class Outside:
     def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         self._check("head_object")
         return {"ETag": '"etag"', "VersionId": "v1", "SSEKMSKeyId": KEY}
+
+    def get_object(self, Bucket: str, Key: str, Range: str) -> dict[str, Any]:
+        self._check("head_object")  # the same permission, s3:GetObject
+        return {"Body": io.BytesIO(b"x")}
 
     def start_build(self, **given: Any) -> dict[str, Any]:
         self._check("start_build")
