@@ -95,7 +95,8 @@ def test_docker_is_installed_and_started_where_it_is_missing(host: Host) -> None
     host.command("dnf", "")
     host.command("systemctl", "")
     assert host.boot() == 0
-    assert [call for call in host.calls if call.startswith(("dnf", "systemctl"))] == ["dnf -y install docker", "systemctl enable --now docker"]
+    made = [call for call in host.calls if call.startswith(("dnf", "systemctl"))]
+    assert made == ["dnf -y install docker ruby3.2", "systemctl enable --now docker"]
     assert host.signals == ["SUCCESS"]
 
 
