@@ -10,8 +10,8 @@ VENV := build/venv
 PY := $(VENV)/bin/python
 LOCAL_PORT ?= 4566
 LOCAL_STATE ?= build/local
-LOCAL_NAME ?= handsoff-local
-LOCALAWS := $(PY) -m localaws --port $(LOCAL_PORT) --state $(LOCAL_STATE) --name $(LOCAL_NAME)
+LOCAL_NAME ?=
+LOCALAWS := $(PY) -m localaws --port $(LOCAL_PORT) --state $(LOCAL_STATE) $(if $(LOCAL_NAME),--name $(LOCAL_NAME))
 
 # LOCAL=1: start the local AWS if it is down, and point the script at it; nothing of the user's own AWS settings gets through.
 ifneq ($(LOCAL),)

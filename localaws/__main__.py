@@ -7,6 +7,8 @@ the console with connections that are PENDING), usage (its memory and processor 
 from __future__ import annotations
 
 import argparse
+import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -33,9 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("command", choices=["start", "stop", "status", "env", "connect", "usage", "reset", "serve"])
     parser.add_argument("--state", type=Path, default=Path("build/local"), help="folder of its files (default: build/local)")
     parser.add_argument("--port", type=int, default=4566, help="port on 127.0.0.1 (default: 4566)")
-    parser.add_argument("--name", default="handsoff-local", help="name of its Docker network and label (default: handsoff-local)")
+    parser.add_argument("--name", help="name of its Docker network and label (default: made from the folder's path, so that two never share one)")
     arguments = parser.parse_args(argv)
-    options = server.Options(arguments.state.resolve(), arguments.port, arguments.name)
+    state = arguments.state.resolve()
+    options = server.Options(state, arguments.port, arguments.name or f"handsoff-{hashlib.sha256(bytes(state)).hexdigest()[:8]}")
     foreign = _drop_foreign_settings()
     try:
         commands = {"start": _start, "stop": _stop, "status": _status, "env": lambda of: _env(of, foreign),
@@ -90,6 +93,13 @@ def _port(options: server.Options) -> int:
 
 
 def _start(options: server.Options) -> int:
+    options.state_dir.mkdir(parents=True, exist_ok=True)
+    with (options.state_dir / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two starts at once the second finds it up
+        return _start_alone(options)
+
+
+def _start_alone(options: server.Options) -> int:
     if _pid(options) and (options.state_dir / "ready").exists():
         port = _port(options)
         if port != options.port:
@@ -101,7 +111,6 @@ def _start(options: server.Options) -> int:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", options.port)) == 0:
             raise server.StartError(f"port {options.port} is in use by another process. Next: end it, or use LOCAL_PORT=<other>")
-    options.state_dir.mkdir(parents=True, exist_ok=True)
     _recover(options)
     log_file = options.state_dir / "localaws.log"
     with log_file.open("a") as output:
@@ -124,10 +133,9 @@ def _start(options: server.Options) -> int:
 
 def _recover(options: server.Options) -> None:
     """After a kill nothing that was running can be trusted: say so and clear everything that carries our label."""
-    marker = options.state_dir / "ready"
-    if not marker.exists():
+    if not (options.state_dir / "pid").exists():  # an orderly end removes it
         return
-    print("local AWS: it was killed, not stopped; its state is lost. Clearing what it left:")
+    print("local AWS: it was killed, not stopped, so its state cannot be trusted. Clearing what it left:")
     for removed in server.clear(server.engine(), options.name):
         print(f"  removed {removed}")
     server.wipe(options.state_dir)
@@ -140,7 +148,8 @@ def _serve(options: server.Options) -> int:
     # Clients that hang up without TLS's goodbye (Docker's does) are no fault of ours.
     logging.getLogger("asyncio").addFilter(lambda record: "SSL shutdown timed out" not in str(record.exc_info))
     server.LocalAws(options).run()
-    (options.state_dir / "ready").unlink(missing_ok=True)
+    for name in ("ready", "pid"):
+        (options.state_dir / name).unlink(missing_ok=True)
     logging.shutdown()
     # The state is written; threads of operations that wait (a stack for a signal, say) must not hold the process.
     os._exit(0)

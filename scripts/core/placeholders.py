@@ -8,6 +8,7 @@ from scripts.core.settings import Environment
 ACCOUNT = "111122223333"
 IMAGE = "ami-00000000000000000"
 REPOSITORY = "your-org/your-repo"
+AGENT = "0.0.0"
 _NEWEST_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 
 
@@ -39,6 +40,14 @@ def problems(environment: Environment) -> list[Problem]:
                     f"{environment.file}: {key}",
                     f"{REPOSITORY} is a placeholder",
                     "put owner/name of the repository to release: git remote get-url origin",
+                )
+            )
+        if key == "AgentVersion" and value == AGENT:
+            found.append(
+                Problem(
+                    f"{environment.file}: {key}",
+                    f"{AGENT} is a placeholder",
+                    "put an exact version of the package AWSCodeDeployAgent: console, Systems Manager, Distributor, AWSCodeDeployAgent, Versions",
                 )
             )
     return found

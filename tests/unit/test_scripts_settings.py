@@ -111,6 +111,10 @@ def test_placeholders_name_where_to_get_the_right_value(project: Path) -> None:
     edit(project, '"111122223333"', '"123456789012"')
     edit(project, "ami-00000000000000000", "ami-0123456789abcdef0")
     assert placeholders.problems(settings.load(project, "gamma", local=False)) == []
+    edit(project, "EnvironmentName: gamma", "EnvironmentName: gamma\n  AgentVersion: 0.0.0")
+    assert "Distributor" in placeholders.problems(settings.load(project, "gamma", local=False))[0].next_step
+    edit(project, "AgentVersion: 0.0.0", "AgentVersion: 1.8.1")
+    assert placeholders.problems(settings.load(project, "gamma", local=False)) == []
     edit(project, "EnvironmentName: gamma", "EnvironmentName: your-org/your-repo")
     assert "git remote" in placeholders.problems(settings.load(project, "gamma", local=False))[0].next_step
 
