@@ -135,7 +135,7 @@ def _recover(options: server.Options) -> None:
     """After a kill nothing that was running can be trusted: say so and clear everything that carries our label."""
     if not (options.state_dir / "pid").exists():  # an orderly end removes it
         return
-    print("local AWS: it was killed, not stopped, so its state cannot be trusted. Clearing what it left:")
+    print("local AWS: it was killed, not stopped; its state is lost. Clearing what it left:")
     for removed in server.clear(server.engine(), options.name):
         print(f"  removed {removed}")
     server.wipe(options.state_dir)
