@@ -34,6 +34,7 @@ class LocalAws:
     environ: dict[str, str] = field(default_factory=dict)
     name: str = NAME
     port: int = PORT
+    state: Path = STATE
 
     def control(self, *arguments: str, check: bool = True) -> str:
         """Run `python -m localaws …` and return what it prints."""
