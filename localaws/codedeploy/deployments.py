@@ -19,7 +19,7 @@ from localaws.service import Aws, ServiceError, Stores, Tables
 
 log = logging.getLogger("localaws.codedeploy")
 
-ALARM_POLL_SECONDS = 5
+ALARM_POLL_SECONDS = 2
 """How often alarms are read while a deployment runs. AWS names no period; stops were seen within about 20 s of an alarm."""
 ENDED_POLL_SECONDS = 5
 """How often it is looked whether an instance that is being deployed to was terminated."""
