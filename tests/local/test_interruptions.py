@@ -22,7 +22,7 @@ from scripts.demonstration import environments
 
 ROOT = Path(__file__).resolve().parents[2]
 GAMMA = "sample-environment-gamma"
-_SECONDS = 240.0
+_SECONDS = 600.0
 
 
 def _until(what: str, look: Callable[[], Any], seconds: float = _SECONDS, pause: float = 0.2) -> Any:
