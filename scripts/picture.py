@@ -16,7 +16,7 @@ from scripts.core.errors import CommandError
 SOURCE = "templates/pipeline/stages.yaml"
 TARGET = "docs/pictures/flow.svg"
 
-_WIDTH, _GAP, _TOP, _HEIGHT = 150, 34, 54, 84
+_WIDTH, _GAP, _TOP, _HEIGHT = 196, 30, 54, 84
 _SAY = {"CodeStarSourceConnection": "a push to main", "CodeBuild": "tests, image by digest, bundle", "CodeDeploy": "zone by zone, alarms watch"}
 
 
