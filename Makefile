@@ -36,16 +36,16 @@ demo: setup ## Ship a good release, then a bad one, and watch the bad one come b
 	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.demo --local --remote $(LOCAL_STATE)/git --complete-connection "$(LOCALAWS) connect" --addresses http://127.0.0.1:$(LOCAL_PORT)/_localaws/endpoints
 
 .PHONY: test
-test: setup lint ## All checks, and one good and three bad releases end to end (needs Docker)
-	@$(PY) -m pytest tests -m "not every" $(ARGS)
+test: setup lint test-unit ## All checks, and one good and three bad releases end to end (needs Docker)
+	@$(PY) -m pytest tests/local -m "not every" $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.stamp ## Unit and template tests alone: no Docker, no network, under a minute
-	@$(PY) -m pytest tests --ignore tests/local $(ARGS)
+	@$(PY) -m pytest tests --ignore tests/local --numprocesses 2 --timeout 120 $(ARGS)
 
 .PHONY: test-all
-test-all: setup ## Every end-to-end case; goes on where it stopped (SHARD=1/3)
-	@$(PY) -m pytest tests --resume $(if $(SHARD),--shard $(SHARD)) $(ARGS)
+test-all: setup lint test-unit ## Every end-to-end case; goes on where it stopped (SHARD=1/3)
+	@$(PY) -m pytest tests/local --resume $(if $(SHARD),--shard $(SHARD)) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.stamp ## Style and types of the Python code
