@@ -9,7 +9,7 @@ import pytest
 from scripts.core import events
 from scripts.core.events import Event
 
-ROOT = "arn:aws:cloudformation:us-east-1:000000000000:stack/root/1"
+ROOT = "arn:aws:cloudformation:us-east-1:000000000000:stack/top/1"
 FLEET = "arn:aws:cloudformation:us-east-1:000000000000:stack/root-Fleet-X/2"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STACK = "AWS::CloudFormation::Stack"
