@@ -93,6 +93,11 @@ def _port(options: server.Options) -> int:
 
 
 def _start(options: server.Options) -> int:
+    if _pid(options) is None:  # what makes a start impossible is said before anything is begun
+        server.engine()
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", options.port)) == 0:
+                raise server.StartError(f"port {options.port} is in use by another process. Next: end it, or use LOCAL_PORT=<other>")
     options.state_dir.mkdir(parents=True, exist_ok=True)
     with (options.state_dir / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of two starts at once the second finds it up
@@ -107,10 +112,6 @@ def _start_alone(options: server.Options) -> int:
                                     f"Next: use LOCAL_PORT={port}, or end it first: make local-down LOCAL_PORT={port}")
         print(f"local AWS: up already at http://127.0.0.1:{options.port} (process {_pid(options)})")
         return 0
-    server.engine()  # where there is none, say so before anything is begun
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", options.port)) == 0:
-            raise server.StartError(f"port {options.port} is in use by another process. Next: end it, or use LOCAL_PORT=<other>")
     _recover(options)
     log_file = options.state_dir / "localaws.log"
     with log_file.open("a") as output:

@@ -191,6 +191,7 @@ def test_without_local_a_deploy_names_its_target_and_refuses_a_wrong_account(loc
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", account)
     one = projects.copy(tmp_path / account, local_aws.environ, account)
     one.edit("parameters/gamma.yaml", "ami-00000000000000000", "ami-0123456789abcdef0")
+    one.edit("parameters/gamma.yaml", "AgentVersion: 0.0.0", "AgentVersion: 1.8.1")
     one.edit("parameters/gamma.yaml", "111122223333", "444455556666")
     done = one.run("deploy", "gamma", local=False)
     assert done.code == 2, done.text
