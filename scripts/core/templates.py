@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -13,6 +13,9 @@ from scripts.core import documents
 from scripts.core.errors import WrongUse
 
 NESTED_STACK = "AWS::CloudFormation::Stack"
+_FUNCTION, _CANARY = "AWS::Lambda::Function", "AWS::Synthetics::Canary"
+# What a canary's S3Bucket says in the tree: a template has no other way to name a folder of code (its Code has no short form).
+PACKAGED = "packaged"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,21 @@ class Child:
 
 
 @dataclass(frozen=True)
+class Code:
+    """A folder of code that a resource runs. `key` is the place (start, end) in the text that names the folder.
+
+    A function has `Code: <folder>`, and the whole mapping stands in its place afterwards: `bucket` is None. A canary has
+    `Code: {Handler: …, S3Bucket: packaged, S3Key: <folder>}`, and both values are replaced.
+    """
+
+    logical_id: str
+    type: str
+    location: str
+    bucket: tuple[int, int] | None
+    key: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Kept:
     """A resource that stays when its stack is deleted."""
 
@@ -59,6 +77,7 @@ class Template:
     text: str
     parameters: Mapping[str, ParameterSpec]
     children: tuple[Child, ...]
+    codes: tuple[Code, ...]
     outputs: tuple[str, ...]
     resource_count: int
 
@@ -76,6 +95,7 @@ def load(path: Path, root: Path | None = None) -> Template:
         text=text,
         parameters=parameter_specs(document),
         children=children(text),
+        codes=codes(text),
         outputs=tuple(document.get("Outputs") or {}),
         resource_count=len(document["Resources"]),
     )
@@ -123,12 +143,34 @@ def children(text: str) -> tuple[Child, ...]:
         fields = _mapping(resource)
         kind = fields.get("Type")
         url = _mapping(fields.get("Properties")).get("TemplateURL")
-        if not (isinstance(kind, yaml.ScalarNode) and kind.value == NESTED_STACK and isinstance(url, yaml.ScalarNode)):
-            continue
-        if url.tag != "tag:yaml.org,2002:str" or url.value.startswith(("https://", "http://", "s3://")):
-            continue
-        found.append(Child(logical_id, url.value, url.start_mark.index, url.end_mark.index))
+        if isinstance(kind, yaml.ScalarNode) and kind.value == NESTED_STACK and _is_path(url):
+            found.append(Child(logical_id, url.value, *_place(url)))
     return tuple(found)
+
+
+def codes(text: str) -> tuple[Code, ...]:
+    """The folders of code that resources name, with their places in the text. Code that is in S3 or inline already is left alone."""
+    found = []
+    for logical_id, resource in _mapping(_mapping(yaml.compose(text, Loader=yaml.SafeLoader)).get("Resources")).items():
+        fields = _mapping(resource)
+        kind = fields.get("Type")
+        code = _mapping(fields.get("Properties")).get("Code")
+        if not isinstance(kind, yaml.ScalarNode):
+            continue
+        if kind.value == _FUNCTION and _is_path(code):
+            found.append(Code(logical_id, kind.value, code.value, None, _place(code)))
+        bucket, key = _mapping(code).get("S3Bucket"), _mapping(code).get("S3Key")
+        if kind.value == _CANARY and _is_path(bucket) and bucket.value == PACKAGED and _is_path(key):
+            found.append(Code(logical_id, kind.value, key.value, _place(bucket), _place(key)))
+    return tuple(found)
+
+
+def _is_path(node: yaml.Node | None) -> TypeGuard[yaml.ScalarNode]:
+    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str" and not node.value.startswith(("https://", "http://", "s3://"))
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.index, node.end_mark.index
 
 
 def kept(document: Mapping[str, Any]) -> tuple[Kept, ...]:
