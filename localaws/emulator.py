@@ -154,6 +154,7 @@ class Emulator:
             # The context variables hold the request's account, Region and caller; the thread needs them too.
             ctx = Context(self._responses.get_account_id(), self._responses.get_region(), self._evaluator.caller_arn(),
                           self._router.extract_access_key_id(headers, query))
+            headers = {**headers, ":method": method}  # REST services tell their operations by it
             run = contextvars.copy_context().run
             return await asyncio.get_running_loop().run_in_executor(self._pool, run, answer, headers, path, body, query, ctx)
 

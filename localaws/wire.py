@@ -1,6 +1,6 @@
 """The wire: requests parsed and responses written by botocore's service models.
 
-Speaks the protocols that AWS's services speak towards unmodified clients: JSON 1.0/1.1, Query, EC2 Query and RPC v2 CBOR. The
+Speaks the protocols that AWS's services speak towards unmodified clients: JSON 1.0/1.1, REST JSON, Query, EC2 Query and RPC v2 CBOR. The
 models (shapes, names, required members, enums, ranges) are botocore's; nothing here knows a particular service.
 Sources: https://smithy.io/2.0/aws/protocols/ and botocore.serialize / botocore.parsers, whose counterparts these are.
 """
@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 import botocore.loaders
@@ -45,12 +45,13 @@ def model(service: str) -> botocore.model.ServiceModel:
 
 
 def protocol_of(service: str, headers: Mapping[str, str], path: str) -> str:
-    """Return the protocol that a request speaks: cbor, json, query or ec2."""
+    """Return the protocol that a request speaks: cbor, json, rest-json, query or ec2."""
     if _CBOR_PATH.match(path) or "cbor" in headers.get("content-type", ""):
         return "cbor"
     if headers.get("x-amz-target"):
         return "json"
-    return "ec2" if model(service).metadata["protocol"] == "ec2" else "query"
+    protocol = model(service).metadata["protocol"]
+    return str(protocol) if protocol in ("ec2", "rest-json") else "query"
 
 
 def operation_name(headers: Mapping[str, str], path: str, body: bytes, query: Mapping[str, list[str]]) -> str:
@@ -76,9 +77,11 @@ def parse(service: str, headers: Mapping[str, str], path: str, body: bytes, quer
     """Parse a request of `service` and check it against the model.
 
     Raises ServiceError InvalidAction/UnknownOperationException for an operation that the model does not have, and a validation error
-    for a missing, unknown or ill-typed parameter.
+    for a missing, unknown or ill-typed parameter. REST JSON needs the HTTP method, as the pseudo-header `:method`.
     """
     protocol = protocol_of(service, headers, path)
+    if protocol == "rest-json":
+        return _parse_rest(model(service), headers.get(":method", ""), path, body, query)
     name = operation_name(headers, path, body, query)
     service_model = model(service)
     if name not in service_model.operation_names:
@@ -99,6 +102,38 @@ def parse(service: str, headers: Mapping[str, str], path: str, body: bytes, quer
         raise ServiceError("SerializationException", f"{name}: {error}") from error
     _validate(shape, params, protocol)
     return Request(operation, params, protocol)
+
+
+def _parse_rest(service: botocore.model.ServiceModel, method: str, path: str, body: bytes, query: Mapping[str, list[str]]) -> Request:
+    """Parse a REST JSON request: its operation is told by method and path, its members stand in path, query string and body."""
+    found = None
+    for name in service.operation_names:
+        operation = service.operation_model(name)
+        # A label without `+` is one segment; an ARN in one is sent with its slashes and colons quoted, and may arrive unquoted.
+        parts = re.split(r"\{(\w+)\+?\}", operation.http["requestUri"].partition("?")[0])
+        pattern = "".join(re.escape(part) if index % 2 == 0 else f"(?P<{part}>.+)" if part.lower().endswith("arn") else f"(?P<{part}>[^/]+)"
+                          for index, part in enumerate(parts))
+        if operation.http["method"] == method and (match := re.fullmatch(pattern, path)):
+            found = (operation, match.groupdict()) if found is None or "{" not in operation.http["requestUri"] else found
+    if found is None:
+        raise ServiceError("UnknownOperationException", f"{method} {path} is no operation of {service.service_name}.", 404)
+    operation, labels = found
+    shape = operation.input_shape
+    if shape is None:
+        return Request(operation, {}, "rest-json")
+    try:
+        params = _from_json(shape, json.loads(body or b"{}"))
+        for name, member in shape.members.items():
+            place, wire = member.serialization.get("location"), member.serialization.get("name", name)
+            if place == "uri":
+                params[name] = unquote(labels[wire])
+            elif place == "querystring" and wire in query:
+                values = query[wire]
+                params[name] = list(values) if member.type_name == "list" else _from_query(member, {"v": values[-1]}, "v", "query")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ServiceError("SerializationException", f"{operation.name}: {error}") from error
+    _validate(shape, params, "json")
+    return Request(operation, params, "rest-json")
 
 
 def _validate(shape: botocore.model.Shape, params: dict[str, Any], protocol: str) -> None:
@@ -240,6 +275,8 @@ def respond(request: Request, result: Mapping[str, Any] | None, request_id: str)
     value = dict(result or {})
     if shape is not None and (unknown := set(value) - set(shape.members)):
         raise ValueError(f"{request.operation.name} answers {sorted(unknown)}, which its output shape {shape.name} does not have")
+    if request.protocol == "rest-json":
+        return 200, {"Content-Type": "application/json"}, json.dumps(_to_json(shape, value, cbor=False) if shape is not None else {}).encode()
     if request.protocol in ("json", "cbor"):
         payload = _to_json(shape, value, cbor=request.protocol == "cbor") if shape is not None else {}
         if request.protocol == "cbor":
@@ -264,6 +301,9 @@ def respond(request: Request, result: Mapping[str, Any] | None, request_id: str)
 
 def respond_error(protocol: str, error: ServiceError, request_id: str, json_version: str = "1.1") -> tuple[int, dict[str, str], bytes]:
     """Return (status, headers, body) of an error in the protocol of the request."""
+    if protocol == "rest-json":
+        return (error.status, {"Content-Type": "application/json", "x-amzn-ErrorType": error.code},
+                json.dumps({"message": error.message, "Message": error.message}).encode())
     if protocol in ("json", "cbor"):
         body: dict[str, Any] = {"__type": error.code, "message": error.message}
         if protocol == "cbor":

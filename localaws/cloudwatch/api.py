@@ -1,6 +1,7 @@
-"""The operations of CloudWatch that are served: metrics, metric alarms (of one metric or of metric math) and composite alarms.
+"""The operations of CloudWatch that are served: metrics, metric alarms (of one metric or of metric math), composite
+alarms, dashboards.
 
-Anomaly detection, PromQL, log alarms, action suppressors, dashboards and streams are refused by name.
+Dashboards are checked and kept. Anomaly detection, PromQL, log alarms, action suppressors and streams are refused by name.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from localaws.cloudwatch import engine, metricmath, notices, rules
+from localaws.cloudwatch import dashboards, engine, metricmath, notices, rules
 from localaws.cloudwatch.store import Bucket, Metrics, is_statistic, key_of
 from localaws.service import Context, Service, ServiceError, Stores
 
@@ -22,6 +23,8 @@ HISTORY_ITEMS = 5000
 _CONFIGURATION = ("AlarmName", "AlarmDescription", "ActionsEnabled", "OKActions", "AlarmActions", "InsufficientDataActions", "MetricName",
                   "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Period", "Unit", "EvaluationPeriods", "DatapointsToAlarm",
                   "Threshold", "ComparisonOperator", "TreatMissingData", "EvaluateLowSampleCountPercentile", "Metrics", "AlarmRule")
+DASHBOARDS = "all Regions"
+"""Where dashboards are kept: an account's are the same in every Region."""
 _TREATMENTS = ("breaching", "notBreaching", "ignore", "missing")
 _ACTION_LISTS = {"OK": "OKActions", "ALARM": "AlarmActions", "INSUFFICIENT_DATA": "InsufficientDataActions"}
 
@@ -48,6 +51,8 @@ class Api(Service):
         action = f"cloudwatch:{operation}"
         if operation == "PutMetricData":
             return [(action, "*", {"cloudwatch:namespace": params.get("Namespace", "")})]
+        if "Dashboard" in operation and operation != "ListDashboards":
+            return [(action, _dashboard_arn(ctx, name)) for name in params.get("DashboardNames") or [params["DashboardName"]]]
         if operation in ("TagResource", "UntagResource", "ListTagsForResource"):
             return [(action, params["ResourceARN"])]
         if operation == "DescribeAlarms" and "CompositeAlarm" in (params.get("AlarmTypes") or []):
@@ -347,6 +352,51 @@ class Api(Service):
             raise ServiceError("ResourceNotFoundException", f"{params['ResourceARN']} does not exist", 404)
         return tags  # type: ignore[no-any-return]
 
+    # -- dashboards --------------------------------------------------------------------------------------------------------
+
+    def put_dashboard(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """PutDashboard: made, or replaced whole. A body with mistakes is refused."""
+        name, body = params["DashboardName"], params["DashboardBody"]
+        if params.get("Tags"):
+            raise _invalid("Tags of dashboards are not served by the local AWS")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", name):
+            raise ServiceError("InvalidParameterInput", f"The value {name} for field DashboardName contains invalid characters. "
+                                                        "It can only contain alphanumerics, dash (-) and underscore (_).")
+        if found := dashboards.problems(body):
+            told = "; ".join(f"{each['DataPath']}: {each['Message']}" for each in found[:10])
+            raise ServiceError("InvalidParameterInput", f"The dashboard body is invalid, there are {len(found)} validation errors: {told}")
+        with self.lock:
+            self.stores.at(ctx.account, DASHBOARDS)["dashboards"][name] = {"body": body, "at": self.aws.clock.now()}
+        return {"DashboardValidationMessages": []}
+
+    def get_dashboard(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """GetDashboard."""
+        name = params["DashboardName"]
+        with self.lock:
+            found = self.stores.at(ctx.account, DASHBOARDS)["dashboards"].get(name)
+        if found is None:
+            raise ServiceError("ResourceNotFound", f"Dashboard {name} does not exist", 404)
+        return {"DashboardArn": _dashboard_arn(ctx, name), "DashboardBody": found["body"], "DashboardName": name}
+
+    def list_dashboards(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """ListDashboards."""
+        with self.lock:
+            found = [{"DashboardName": name, "DashboardArn": _dashboard_arn(ctx, name), "LastModified": each["at"],
+                      "Size": len(each["body"].encode())}
+                     for name, each in sorted(self.stores.at(ctx.account, DASHBOARDS)["dashboards"].items())
+                     if name.startswith(params.get("DashboardNamePrefix", ""))]
+        return _page(found, "DashboardEntries", params, 1000)
+
+    def delete_dashboards(self, ctx: Context, params: dict[str, Any]) -> None:
+        """DeleteDashboards: all or none."""
+        names = params["DashboardNames"]
+        with self.lock:
+            kept = self.stores.at(ctx.account, DASHBOARDS)["dashboards"]
+            if missing := [name for name in names if name not in kept]:
+                raise ServiceError("ResourceNotFound", f"Dashboard {', '.join(missing)} does not exist", 404)
+            for name in set(names):
+                del kept[name]
+
     # -- evaluation --------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -467,6 +517,10 @@ def _invalid(message: str) -> ServiceError:
 
 def _arn(ctx: Context, name: str) -> str:
     return f"arn:aws:cloudwatch:{ctx.region}:{ctx.account}:alarm:{name}"
+
+
+def _dashboard_arn(ctx: Context, name: str) -> str:
+    return f"arn:aws:cloudwatch::{ctx.account}:dashboard/{name}"
 
 
 def _dimensions(listed: list[dict[str, str]] | None) -> dict[str, str]:

@@ -225,6 +225,12 @@ def _fit(shape: botocore.model.Shape, value: Any, where: str) -> Any:
     return text_of(value) if kind != "blob" else text_of(value).encode()
 
 
+def served(properties: Mapping[str, Any], names: Iterable[str], where: str = "") -> None:
+    """Raise Failed for a property that AWS has and the local AWS does not serve."""
+    if unserved := sorted(set(properties) - set(names)):
+        raise Failed(f"The local AWS does not serve the propert{'y' if len(unserved) == 1 else 'ies'} {', '.join(where + name for name in unserved)}")
+
+
 def tags_of(properties: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of properties, whichever way they are written."""
     tags = properties.get("Tags") or {}

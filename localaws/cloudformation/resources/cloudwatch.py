@@ -1,10 +1,10 @@
-"""CloudWatch: Alarm, CompositeAlarm."""
+"""CloudWatch: Alarm, CompositeAlarm, Dashboard."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from localaws.cloudformation.resources import Failed, Made, Request, fit, resource, tag_changes, tag_list
+from localaws.cloudformation.resources import Failed, Made, Request, fit, resource, served, tag_changes, tag_list
 
 
 class _Alarm:
@@ -56,3 +56,28 @@ class CompositeAlarm(_Alarm):
     """An alarm over other alarms."""
 
     method, kind = "put_composite_alarm", "CompositeAlarm"
+
+
+@resource("AWS::CloudWatch::Dashboard")
+class Dashboard:
+    """A dashboard; its physical id is its name."""
+
+    def create(self, request: Request) -> Made:
+        name = request.given("DashboardName", 255)
+        self._put(request, name)
+        return Made(name)
+
+    def update(self, request: Request) -> Made:
+        self._put(request, request.physical_id)
+        return Made(request.physical_id)
+
+    @staticmethod
+    def _put(request: Request, name: str) -> None:
+        served(request.properties, {"DashboardName", "DashboardBody"})
+        cloudwatch = request.client("cloudwatch")
+        cloudwatch.put_dashboard(**fit(cloudwatch, "put_dashboard", {**request.properties, "DashboardName": name}))
+
+    def delete(self, request: Request) -> None:
+        cloudwatch, name = request.client("cloudwatch"), request.physical_id
+        if any(found["DashboardName"] == name for found in cloudwatch.list_dashboards(DashboardNamePrefix=name)["DashboardEntries"]):
+            cloudwatch.delete_dashboards(DashboardNames=[name])

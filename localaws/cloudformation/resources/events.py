@@ -1,11 +1,13 @@
-"""EventBridge: Rule."""
+"""EventBridge: Rule, EventBusPolicy."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from localaws.cloudformation.resources import Failed, Made, Request, fit, resource, tag_changes, tag_list, unless_gone
+from localaws.cloudformation.resources import Failed, Made, Request, fit, resource, served, tag_changes, tag_list, unless_gone
+
+_RULE = {"Name", "Description", "EventBusName", "EventPattern", "ScheduleExpression", "State", "RoleArn", "Targets", "Tags"}
 
 
 @resource("AWS::Events::Rule")
@@ -13,6 +15,7 @@ class Rule:
     """A rule with its targets."""
 
     def create(self, request: Request) -> Made:
+        served(request.properties, _RULE)
         name = request.given("Name", 64)
         if "Name" in request.properties and unless_gone(request.client("events").describe_rule, Name=name, **self._bus(request)):
             raise Failed(f"{name} already exists")
@@ -22,6 +25,7 @@ class Rule:
         return Made(name, {"Arn": arn})
 
     def update(self, request: Request) -> Made:
+        served(request.properties, _RULE)
         events, name = request.client("events"), request.physical_id
         arn = self._put(request, name)
         self._targets(request, name)
@@ -64,3 +68,40 @@ class Rule:
         if found and found["Targets"]:
             events.remove_targets(Rule=name, Ids=[target["Id"] for target in found["Targets"]], **bus)
         unless_gone(events.delete_rule, Name=name, **bus)
+
+
+@resource("AWS::Events::EventBusPolicy")
+class EventBusPolicy:
+    """One statement of an event bus's policy; its physical id is the bus's name and the statement's id."""
+
+    def create(self, request: Request) -> Made:
+        self._put(request)
+        return Made(f"{self._bus(request)}|{request.properties['StatementId']}")
+
+    def update(self, request: Request) -> Made:
+        self._put(request)
+        return Made(request.physical_id)
+
+    @staticmethod
+    def _bus(request: Request) -> str:
+        return str(request.properties.get("EventBusName", "default"))
+
+    def _put(self, request: Request) -> None:
+        """Lay the statement into the policy that the bus has."""
+        served(request.properties, {"EventBusName", "StatementId", "Statement"})
+        events, bus, identity = request.client("events"), self._bus(request), request.properties["StatementId"]
+        statement = {**request.properties.get("Statement", {}), "Sid": identity}
+        statements = [*(each for each in self._statements(events, bus) if each.get("Sid") != identity), statement]
+        events.put_permission(EventBusName=bus, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+
+    @staticmethod
+    def _statements(events: Any, bus: str) -> list[dict[str, Any]]:
+        policy = json.loads(events.describe_event_bus(Name=bus).get("Policy") or "{}")
+        return list(policy.get("Statement", []))
+
+    def delete(self, request: Request) -> None:
+        bus, identity = request.physical_id.split("|", 1)
+        events = request.client("events")
+        found = unless_gone(events.describe_event_bus, Name=bus)
+        if found and any(each.get("Sid") == identity for each in json.loads(found.get("Policy") or "{}").get("Statement", [])):
+            events.remove_permission(EventBusName=bus, StatementId=identity)
