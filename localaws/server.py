@@ -229,7 +229,7 @@ class LocalAws:
             for name, dumped in json.loads(state.read_text()).items():
                 if name in self.services:
                     self.services[name].load(dumped)
-        name_server = dns.DnsServer(self.network.gateway)
+        name_server = dns.DnsServer(self.network.gateway, lookup=self._balancer)
         try:
             asyncio.run(self._serve())
         finally:
@@ -254,6 +254,10 @@ class LocalAws:
         loop = asyncio.get_running_loop()
 
         def shut_down() -> None:
+    def _balancer(self, name: str) -> str:
+        """Return the address of the load balancer with this DNS name, '' if there is none."""
+        return str({dns_name.lower(): address for dns_name, address in self.services["elbv2"].addresses().items()}.get(name, ""))
+
             self._stopping.set()
             for service in reversed(list(self.services.values())):
                 _logged(f"stop {service.name}", service.stop)

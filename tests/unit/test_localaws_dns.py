@@ -22,6 +22,12 @@ def test_names_of_aws_are_the_gateway(name: str) -> None:
     assert reply[-4:] == bytes([172, 18, 0, 1])
 
 
+def test_a_load_balancer_has_its_own_address() -> None:
+    own = {"shop-1.us-east-1.elb.amazonaws.com": "172.18.0.9"}
+    assert dns.answer(query("Shop-1.us-east-1.elb.amazonaws.com"), "172.18.0.1", lambda name: own.get(name, ""))[-4:] == bytes([172, 18, 0, 9])
+    assert dns.answer(query("s3.us-east-1.amazonaws.com"), "172.18.0.1", lambda name: own.get(name, ""))[-4:] == bytes([172, 18, 0, 1])
+
+
 @pytest.mark.parametrize("name", ["pypi.org", "amazonaws.com.evil.example", "notamazonaws.com"])
 def test_other_names_do_not_exist(name: str) -> None:
     reply = dns.answer(query(name), "172.18.0.1")

@@ -45,7 +45,8 @@ def test_what_is_answered_botocore_understands() -> None:
 
 def test_errors_carry_code_and_text() -> None:
     status, headers, body = wire.respond_error("rest-json", ServiceError("ResourceNotFoundException", "no canary", 404), "id")
-    parsed = botocore.parsers.create_parser("rest-json").parse({"status_code": status, "headers": {name.lower(): value for name, value in headers.items()}, "body": body}, None)
+    sent_back = {"status_code": status, "headers": {name.lower(): value for name, value in headers.items()}, "body": body}
+    parsed = botocore.parsers.create_parser("rest-json").parse(sent_back, None)
     assert parsed["Error"] == {"Code": "ResourceNotFoundException", "Message": "no canary"}
 
 
