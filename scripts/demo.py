@@ -1,8 +1,8 @@
 """Ship a good release, then a bad one, and watch the bad one come back: the whole path on the local AWS.
 
-Deploys gamma, prod and the pipeline from this project's own templates, pushes a first release, sends traffic to both environments,
-pushes a second good release and then one that answers some requests with 500. Writes build/demo/summary.json. Run it again at any time:
-what is deployed already is only updated.
+Deploys gamma and prod in all their Regions and the pipeline from this project's own templates, pushes a release that goes through every stage
+while customers send requests to every Region, and then one that answers some requests with 500. Writes build/demo/summary.json. Run it
+again at any time: what is deployed already is only updated.
 """
 
 from __future__ import annotations
@@ -14,43 +14,53 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts import deploy
 from scripts.core import settings, world
 from scripts.core.clock import duration
 from scripts.core.errors import CommandError, WrongUse
 from scripts.demonstration import environments, summary
+from scripts.demonstration.control import Control
 from scripts.demonstration.delivery import Outcome, Pipeline
 from scripts.demonstration.repository import Repository
-from scripts.demonstration.traffic import Traffic
+from scripts.demonstration.traffic import Answer, Traffic
 
 ENVIRONMENTS = ("gamma", "prod")
 FAULT_PERCENT = 30
-_RELEASE_SECONDS = 1200.0
+_RELEASE_SECONDS = 1500.0
 _TAKE_UP_SECONDS = 60.0
+_QUIET_SECONDS = 180.0
 _CALM_SECONDS = 10.0  # traffic that goes on after the rollback, so that "nothing failed after it" says something
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the demonstration. Exit code 0 if everything was as promised, 1 if not."""
-    parser = world.parser("demo", __doc__, environment=None)
-    parser.add_argument("--remote", required=True, help="where the repositories behind the connection stand; the service's is <remote>/<owner>/<name>.git")
-    parser.add_argument("--complete-connection", metavar="COMMAND", default="", help="does what a person does in the console with a PENDING connection")
-    parser.add_argument("--addresses", metavar="URL", default="", help="where each balancer's DNS name answers, as JSON")
-    parser.add_argument("--rate", type=float, default=15.0, help="requests per second to each environment (default 15)")
-    return world.run(parser, argv, None, run)
+    return world.run(parser("demo", __doc__), argv, None, run)
+
+
+def parser(name: str, text: str | None) -> argparse.ArgumentParser:
+    """The arguments of a command that plays on the local AWS."""
+    made = world.parser(name, text, environment=None)
+    made.add_argument("--remote", required=True, help="where the repositories behind the connection stand; the service's is <remote>/<owner>/<name>.git")
+    made.add_argument("--complete-connection", metavar="COMMAND", default="", help="does what a person does in the console with a PENDING connection")
+    made.add_argument("--addresses", metavar="URL", default="", help="where each balancer's DNS name answers, as JSON")
+    made.add_argument("--rate", type=float, default=15.0, help="requests per second to each Region of each environment (default 15)")
+    return made
 
 
 def run(options: argparse.Namespace, here: world.World) -> int:
     """See the module's docstring."""
     if not options.local:
         raise WrongUse("the demonstration", "it ships a release that fails, which belongs on the local AWS only", "run: make demo")
+    began = time.time()
     demonstration = Demonstration(options, here)
     demonstration.deploy()
-    demonstration.first_release()
     result = demonstration.releases_under_traffic()
     target = here.root / "build" / "demo" / "summary.json"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,12 +70,13 @@ def run(options: argparse.Namespace, here: world.World) -> int:
     faults = summary.faults(result)
     if faults:
         raise CommandError("the demonstration", "it did not go as promised:\n  " + "\n  ".join(faults), f"{target.relative_to(here.root)} has the whole of it")
-    here.console.line(f"\nWritten: {target.relative_to(here.root)}. The local AWS stays up: make status ENV=prod LOCAL=1, make local-down.")
+    here.console.line(f"\nWritten: {target.relative_to(here.root)}, after {duration(time.time() - began)}. "
+                      "The local AWS stays up: make status ENV=prod LOCAL=1, make local-down.")
     return 0
 
 
 class Demonstration:
-    """The demonstration's steps over one set of clients."""
+    """The demonstration's steps over one set of clients. The end-to-end cases use it as a person uses the commands."""
 
     def __init__(self, options: argparse.Namespace, here: world.World) -> None:
         self.options, self.here = options, here
@@ -76,8 +87,14 @@ class Demonstration:
         remote = Path(options.remote).resolve() / f"{self.settings['pipeline'].parameters['RepositoryId']}.git"
         # Beside the remote: each local AWS has a working copy of its own.
         self.repository = Repository(Path(options.remote).resolve().parent / "working-copy", str(remote))
+        self.traffic = Traffic(options.rate)
         self.pipeline: Pipeline
+        self.control: Control
         self.places: list[environments.Place] = []
+        self.first: Outcome | None = None
+        """The release that was the first on these hosts, where there was none yet."""
+
+    # -- what stands ---------------------------------------------------------------------------------------------------
 
     def deploy(self) -> None:
         """Deploy every environment and the pipeline, as `make deploy` does."""
@@ -88,14 +105,26 @@ class Demonstration:
             code = deploy.main(["--env", name, "--local", "--yes"])
             if code:
                 raise CommandError(f"deploying {name}", f"it ended with code {code}", "see above")
+        self.find()
+
+    def find(self) -> None:
+        """Ask the stacks where everything is."""
         addresses = self._addresses()
+        self.places = []
         for name in ENVIRONMENTS:
             one = self.settings[name]
+            client = self.client_of(name)
             for region in one.regions:
-                of = environments.outputs(self.aws.client, one.stack_name, region)
-                self.places.append(environments.place(name, region, of, addresses))
+                self.places.append(environments.place(name, region, environments.outputs(client, one.stack_name, region), addresses, client))
         of = environments.outputs(self.aws.client, self.settings["pipeline"].stack_name, self.region)
-        self.pipeline = Pipeline(of["PipelineName"], self.region, self.aws.client, self.here.clock, self.say)
+        self.pipeline = Pipeline(of["PipelineName"], self.region, self.aws.client, self.here.clock, self.say, self.places)
+        self.control = Control(self.aws.client("lambda", self.region), of["RollbackFunctionName"])
+        self.repository.begin(self.here.root)
+        self.repository.behave()
+
+    def client_of(self, environment: str) -> Callable[[str, str], Any]:
+        """boto3 clients of the account that an environment lives in."""
+        return self.aws.client
 
     def _addresses(self) -> dict[str, str]:
         if not self.options.addresses:
@@ -112,73 +141,143 @@ class Demonstration:
                 return
             time.sleep(1)
 
+    def places_of(self, environment: str) -> list[environments.Place]:
+        """The Regions of an environment, its first one first."""
+        return [place for place in self.places if place.environment == environment]
+
+    def commits(self, place: environments.Place, scope: str) -> list[str]:
+        """What each host of a scope says it runs, at least one ('' where it does not answer)."""
+        port = int(self.settings[place.environment].parameters.get("AppPort", "8080"))
+        return list(environments.running(place, scope, port).values()) or [""]
+
+    def running(self) -> dict[str, str]:
+        """The commit that the hosts of each <environment>/<region>/<scope> answer with; several where they differ."""
+        return {f"{place.name}/{scope}": _one(self.commits(place, scope)) for place in self.places for scope in place.groups}
+
+    # -- releases ------------------------------------------------------------------------------------------------------
+
+    def begin_traffic(self) -> None:
+        """Send requests to every Region of every environment, from the moment on that a release answers in all of it.
+
+        Nobody opens a service of which only the one-box answers.
+        """
+        for place in self.places:
+            self.traffic.start(place.name, place.url, partial(self._is_open, place))
+
+    def _is_open(self, place: environments.Place) -> bool:
+        """Whether every scope of a place has a host that answers with a release."""
+        try:
+            return bool(environments.version(place.url.rstrip("/"))) and all(any(self.commits(place, scope)) for scope in place.groups)
+        except (BotoCoreError, ClientError):
+            return False
+
     def first_release(self) -> None:
         """Push the service as it is and wait until it runs everywhere; on a second run it is there already."""
-        self.repository.begin(self.here.root)
-        self.repository.behave()
-        if all(commit for place in self.places for scope in place.groups for commit in self.commits(place, scope)):
+        if all(self.running().values()):
             return
         self.say("\n== git push: the first release, on hosts that have none yet")
-        outcome = self.ship("First release")
-        if outcome.status != "Succeeded":
-            raise CommandError("the first release", f"it is {outcome.status}, caught in {outcome.caught_in}", "make status ENV=gamma LOCAL=1")
+        self.first = self.ship("First release")
+        if self.first.status != "Succeeded":
+            raise CommandError("the first release", f"it is {self.first.status}, caught in {self.first.caught_in}", "make status ENV=gamma LOCAL=1")
 
-    def ship(self, message: str) -> Outcome:
-        """Push and follow one release to its end."""
+    def ship(self, message: str, at_stage: Callable[[str, str], None] | None = None) -> Outcome:
+        """Push and follow one release until it is out, or back, and nothing moves any more."""
         commit = self.repository.push(message)
         execution = self.pipeline.execution_of(commit, _TAKE_UP_SECONDS)
         self.say(f"  commit {commit[:12]}, execution {execution}")
-        return self.pipeline.follow(commit, execution, _RELEASE_SECONDS)
+        return self.follow(commit, execution, at_stage)
+
+    def follow(self, commit: str, execution: str, at_stage: Callable[[str, str], None] | None = None) -> Outcome:
+        """Follow one execution until its release is out, or back, and nothing moves any more."""
+        return self.pipeline.follow(commit, execution, _RELEASE_SECONDS, at_stage, partial(self.wanting, commit))
+
+    def wanting(self, commit: str, caught_in: str | None) -> list[str]:
+        """What must still come to be where a release was caught: one release, another one, on all hosts, and the rollback over."""
+        environment = environment_of(caught_in)
+        if environment is None:
+            return []
+        found = []
+        for place in self.places_of(environment):
+            for scope in place.groups:
+                commits = set(self.commits(place, scope))
+                if len(commits) > 1 or commits & {commit, ""}:
+                    found.append(f"{place.name}/{scope} runs {_one([one or 'nothing' for one in commits])}")
+        under_way = None if found else self.control.record(environment).get("rollback")
+        return found + ([f"{environment} is still being taken back: {under_way}"] if under_way else [])
+
+    def quiet(self, seconds: float = _QUIET_SECONDS) -> list[str]:
+        """Wait until no metric alarm of any place fires; return those that still do after `seconds`."""
+        deadline = self.here.clock.seconds() + seconds
+        while True:
+            firing = sorted(f"{place.region} {alarm['AlarmName']}" for place in self._regions()
+                            for alarm in place.client("cloudwatch", place.region).describe_alarms(StateValue="ALARM")["MetricAlarms"])
+            if not firing or self.here.clock.seconds() > deadline:
+                return firing
+            self.here.clock.sleep(1)
 
     def releases_under_traffic(self) -> dict[str, Any]:
         """Ship a good and a bad release while customers are there, and return the summary."""
-        for place in self.places:
-            if not environments.version(place.url.rstrip("/")):
-                raise CommandError(f"{place.environment} in {place.region}", f"{place.url}version does not answer",
-                                   f"make status ENV={place.environment} LOCAL=1")
-        traffic = Traffic(self.options.rate)
-        for place in self.places:
-            traffic.start(f"{place.environment}/{place.region}", place.url)
-        try:
-            self.say(f"\n== git push: a good release, under {self.options.rate:g} requests a second to each environment")
+        self.begin_traffic()
+        self.first_release()
+        if self.first is None:
+            self.say(f"\n== git push: a good release, under {self.options.rate:g} requests a second to each Region")
             self.repository.write("app/release-note.txt", f"{time.time()}\n")
             good = self.ship("Good release")
-            good_end = time.time()
-            self.say(f"\n== git push: a bad release; {FAULT_PERCENT} % of its answers are 500, its health check is fine")
-            self.repository.behave(fault_percent=FAULT_PERCENT)
+        else:
+            good = self.first
+        return self.bad_release(good)
+
+    def bad_release(self, good: Outcome) -> dict[str, Any]:
+        """Ship a bad release after `good`, and return the summary of both; the traffic of before does not count."""
+        since = time.time()
+        self.say(f"\n== git push: a bad release; {FAULT_PERCENT} % of its answers are 500, its health check is fine")
+        self.repository.behave(fault_percent=FAULT_PERCENT)
+        try:
             bad = self.ship("Bad release")
-            calm_after = max((one.completed or 0.0) for one in bad.deployments) if bad.deployments else time.time()
-            time.sleep(_CALM_SECONDS)
         finally:
-            answers = traffic.stop()
-        self.repository.behave()
-        alarms = self._alarms()
-        found = summary.detection(alarms, bad, answers)
-        fired = next((alarm["time"] for alarm in alarms if found and alarm["alarm"] == found["alarm"] and alarm["time"] >= good_end), None)
-        releases = [summary.release(good, "good", None, None), summary.release(bad, "bad", found, summary.rollback(bad, fired))]
+            self.repository.behave()
+        calm_after = max((one.completed or 0.0 for one in bad.deployments), default=time.time())
+        time.sleep(_CALM_SECONDS)
+        return self.summary(good, bad, since, calm_after)
+
+    def summary(self, good: Outcome, bad: Outcome, since: float, calm_after: float) -> dict[str, Any]:
+        """The summary of a good and a bad release. Requests count from `since` on, and none may fail after `calm_after`."""
+        answers = self.traffic.answers(since)
+        alarms = self.alarms(since)
+        fired = summary.first_alarm(alarms, bad)
+        releases = [summary.release(good, "good", None, None),
+                    summary.release(bad, "bad", summary.detection(alarms, bad, answers), summary.rollback(bad, fired["time"] if fired else None))]
         digests = {good.commit: good.digest or "", bad.commit: bad.digest or ""}
-        running = {f"{place.environment}/{place.region}/{scope}": _one([digests.get(commit, commit) for commit in self.commits(place, scope)])
-                   for place in self.places for scope in place.groups}
-        endpoints = {f"{place.environment}/{place.region}": place.url for place in self.places}
-        return summary.whole(releases, answers, bad.commit, calm_after, running, endpoints)
+        running = {where: digests.get(commit, commit) for where, commit in self.running().items()}
+        return summary.whole(releases, answers, bad.commit, calm_after, running, {place.name: place.url for place in self.places})
 
-    def commits(self, place: environments.Place, scope: str) -> list[str]:
-        """What each host of a scope says it runs."""
-        port = int(self.settings[place.environment].parameters.get("AppPort", "8080"))
-        return list(environments.running(self.aws.client, place, scope, port).values()) or [""]
+    def answers(self, since: float) -> list[Answer]:
+        """What customers were answered since then (seconds since the epoch)."""
+        return self.traffic.answers(since)
 
-    def _alarms(self) -> list[dict[str, Any]]:
-        """Every transition of a metric alarm to ALARM, oldest first."""
+    def alarms(self, since: float = 0.0) -> list[dict[str, Any]]:
+        """Every transition of a metric alarm to ALARM since then, oldest first: {"alarm", "region", "time"}."""
         found = []
-        for region in sorted({place.region for place in self.places}):
-            pages = self.aws.client("cloudwatch", region).get_paginator("describe_alarm_history").paginate(HistoryItemType="StateUpdate")
+        for place in self._regions():
+            pages = place.client("cloudwatch", place.region).get_paginator("describe_alarm_history").paginate(HistoryItemType="StateUpdate")
             for item in (item for page in pages for item in page["AlarmHistoryItems"]):
                 if json.loads(item["HistoryData"])["newState"]["stateValue"] == "ALARM":
-                    found.append({"alarm": item["AlarmName"], "time": item["Timestamp"].timestamp()})
-        return sorted(found, key=lambda alarm: alarm["time"])
+                    found.append({"alarm": item["AlarmName"], "region": place.region, "time": item["Timestamp"].timestamp()})
+        return sorted((one for one in found if one["time"] >= since), key=lambda alarm: alarm["time"])
+
+    def _regions(self) -> Sequence[environments.Place]:
+        """One place for each Region of each account: alarms know no environment."""
+        return list({(self.settings[place.environment].account, place.region): place for place in self.places}.values())
 
 
-def _one(values: list[str]) -> str:
+def environment_of(stage: str | None) -> str | None:
+    """The environment that a stage of the pipeline releases to, None for one that touches no host."""
+    if stage in (None, "Source", "Build"):
+        return None
+    return stage.lower() if stage in ("Beta", "Gamma") else "prod"
+
+
+def _one(values: Sequence[str]) -> str:
     """The value that all have in common, else all of them."""
     return values[0] if len(set(values)) == 1 else " and ".join(sorted(set(values)))
 
@@ -189,6 +288,7 @@ def story(result: dict[str, Any]) -> list[str]:
     for one in result["releases"]:
         lines.append(f"{one['intent']:<5} {one['commit'][:12]}  {one['status']} in {duration(one['seconds'])}"
                      + (f", caught in {one['caught_in']}" if one["caught_in"] else ""))
+        lines += [f"      {where}: {what}" for where, what in _by_place(one["deployments"]).items()]
         if one["detection"]:
             seconds = one["detection"]["seconds_from_first_bad_response"]
             lines.append(f"      seen by the alarm {one['detection']['alarm']}"
@@ -200,6 +300,15 @@ def story(result: dict[str, Any]) -> list[str]:
                  f"{traffic['requests_while_bad']} while the bad release served; {traffic['failed_after_rollback']} after the rollback.")
     lines += [f"{where} runs {digest}" for where, digest in result["running"].items()]
     return lines
+
+
+def _by_place(deployments: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What was deployed where, in order."""
+    found: dict[str, str] = {}
+    for one in deployments:
+        where = f"{one['environment']}/{one['region']}/{one['scope']}"
+        found[where] = (found[where] + ", then " if where in found else "") + f"{one['status']} ({one['creator']})"
+    return found
 
 
 if __name__ == "__main__":

@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
 class Place:
-    """One environment in one Region. `groups` maps scope (fleet, onebox) to its deployment group's name."""
+    """One environment in one Region.
+
+    `groups` maps scope (fleet, onebox) to its deployment group's name. `client(service, region)` gives boto3 clients of its account.
+    """
 
     environment: str
     region: str
     url: str
     application: str
     groups: Mapping[str, str]
+    client: Callable[[str, str], Any] = field(compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """<environment>/<region>, as the summary names it."""
+        return f"{self.environment}/{self.region}"
 
 
 def outputs(client: Callable[[str, str], Any], stack: str, region: str) -> dict[str, str]:
@@ -27,29 +36,33 @@ def outputs(client: Callable[[str, str], Any], stack: str, region: str) -> dict[
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
-def place(environment: str, region: str, of: Mapping[str, str], addresses: Mapping[str, str]) -> Place:
+def place(environment: str, region: str, of: Mapping[str, str], addresses: Mapping[str, str], client: Callable[[str, str], Any]) -> Place:
     """Return a place from its root stack's outputs. `addresses`: where a balancer's DNS name answers, if not under that name."""
     host = urlsplit(of["EndpointUrl"]).netloc
     groups = {scope: of[key] for scope, key in (("fleet", "FleetDeploymentGroupName"), ("onebox", "OneBoxDeploymentGroupName"))
               if of.get(key)}
-    return Place(environment, region, addresses.get(host, of["EndpointUrl"]).rstrip("/") + "/", of["ApplicationName"], groups)
+    return Place(environment, region, addresses.get(host, of["EndpointUrl"]).rstrip("/") + "/", of["ApplicationName"], groups, client)
 
 
-def running(client: Callable[[str, str], Any], one: Place, scope: str, port: int) -> dict[str, str]:
-    """Return the commit that each host of a scope itself answers with, by instance id ('' where it does not answer).
-
-    The hosts are those of the group's Auto Scaling groups; each is asked at its private address, so this needs a route to it.
-    """
-    group = client("codedeploy", one.region).get_deployment_group(
+def hosts(one: Place, scope: str) -> list[dict[str, Any]]:
+    """EC2's description of each host of a scope: those of its group's Auto Scaling groups."""
+    group = one.client("codedeploy", one.region).get_deployment_group(
         applicationName=one.application, deploymentGroupName=one.groups[scope])["deploymentGroupInfo"]
     names = [found["name"] for found in group.get("autoScalingGroups", [])]
-    described = client("autoscaling", one.region).describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
+    described = one.client("autoscaling", one.region).describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
     ids = [instance["InstanceId"] for found in described for instance in found["Instances"]]
     if not ids:
-        return {}
-    reservations = client("ec2", one.region).describe_instances(InstanceIds=ids)["Reservations"]
-    return {instance["InstanceId"]: version(f"http://{instance['PrivateIpAddress']}:{port}")
-            for reservation in reservations for instance in reservation["Instances"]}
+        return []
+    reservations = one.client("ec2", one.region).describe_instances(InstanceIds=ids)["Reservations"]
+    return [instance for reservation in reservations for instance in reservation["Instances"]]
+
+
+def running(one: Place, scope: str, port: int) -> dict[str, str]:
+    """Return the commit that each host of a scope itself answers with, by instance id ('' where it does not answer).
+
+    Each is asked at its private address, so this needs a route to it.
+    """
+    return {instance["InstanceId"]: version(f"http://{instance.get('PrivateIpAddress', 'nowhere.invalid')}:{port}") for instance in hosts(one, scope)}
 
 
 def version(base: str) -> str:

@@ -39,9 +39,12 @@ class Repository:
         target.write_text(text, encoding="utf-8")
 
     def behave(self, **switches: Any) -> None:
-        """Set the sample service's switches (app/behaviour.json); those not named are off."""
-        calm: dict[str, Any] = {"fault_percent": 0, "latency_ms": 0, "crash_on_start": False, "fault_only_if_env": None}
-        self.write("app/behaviour.json", json.dumps(calm | switches, indent=2) + "\n")
+        """Set the sample service's switches (app/behaviour.json); those not named are off. Raises KeyError for one that it does not have."""
+        there = json.loads((self.folder / "app" / "behaviour.json").read_text(encoding="utf-8"))
+        unknown = switches.keys() - there.keys()
+        if unknown:
+            raise KeyError(f"app/behaviour.json has no {', '.join(sorted(unknown))}")
+        self.write("app/behaviour.json", json.dumps({name: off(value) for name, value in there.items()} | switches, indent=2) + "\n")
 
     def push(self, message: str) -> str:
         """Commit everything, push it, and return the commit."""
@@ -55,3 +58,10 @@ class Repository:
         if done.returncode:
             raise RuntimeError(f"git {' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout.strip()
+
+
+def off(value: Any) -> Any:
+    """A switch that does nothing, of the kind that `value` is: false, 0, or null for a name."""
+    if isinstance(value, bool):
+        return False
+    return 0 if isinstance(value, (int, float)) else None

@@ -14,23 +14,32 @@ SCHEMA = 1
 def detection(alarms: Sequence[Mapping[str, Any]], outcome: Outcome, answers: Sequence[Answer]) -> dict[str, Any] | None:
     """Return the alarm that caught a release and how long after its first bad answer, None where none fired.
 
-    `alarms`: {"alarm", "time"} of every transition to ALARM, oldest first, in seconds since the epoch.
+    `alarms`: {"alarm", "time", "region"} of every transition to ALARM, oldest first, in seconds since the epoch.
     """
-    bad = [answer.time for answer in answers if answer.release == outcome.commit and answer.failed]
-    begun = min((deployment.created for deployment in outcome.deployments), default=None)
-    fired = [alarm for alarm in alarms if begun is not None and alarm["time"] >= begun]
-    if not fired:
+    fired = first_alarm(alarms, outcome)
+    if fired is None:
         return None
-    return {"alarm": fired[0]["alarm"], "seconds_from_first_bad_response": round(fired[0]["time"] - min(bad), 1) if bad else None}
+    bad = [answer.time for answer in answers if answer.release == outcome.commit and answer.failed]
+    return {"alarm": fired["alarm"], "seconds_from_first_bad_response": round(fired["time"] - min(bad), 1) if bad else None}
+
+
+def first_alarm(alarms: Sequence[Mapping[str, Any]], outcome: Outcome) -> Mapping[str, Any] | None:
+    """Return the first alarm that fired after the release's first deployment began."""
+    begun = min((one.created for one in outcome.deployments if not one.is_rollback), default=None)
+    return next((alarm for alarm in alarms if begun is not None and alarm["time"] >= begun), None)
 
 
 def rollback(outcome: Outcome, alarm_time: float | None) -> dict[str, Any] | None:
-    """Return CodeDeploy's own rollback of an outcome, None where there was none."""
+    """Return what took an outcome back, None where nothing did.
+
+    `by` is `reconciler` where it made any of the deployments, else `codedeploy`; the seconds are those to the end of the last one.
+    """
     done = outcome.rollbacks
     if not done:
         return None
     ended = max((one.completed or 0.0) for one in done)
-    return {"by": "codedeploy", "deployment_ids": [one.deployment_id for one in done],
+    return {"by": "reconciler" if any(one.by == "reconciler" for one in done) else "codedeploy",
+            "deployment_ids": [one.deployment_id for one in done],
             "seconds_from_alarm": round(ended - alarm_time, 1) if alarm_time else None}
 
 
@@ -55,6 +64,9 @@ def faults(summary: Mapping[str, Any]) -> list[str]:
     for one in good:
         if one["status"] != "Succeeded":
             found.append(f"the good release {one['commit'][:12]} is {one['status']}, caught in {one['caught_in']}")
+        # Every group of every Region, so that a wave that was left out shows.
+        reached = {_where(d) for d in one["deployments"] if d["creator"] == "user" and d["status"] == "Succeeded"}
+        found += [f"the good release {one['commit'][:12]} was not deployed to {where}" for where in summary["running"] if where not in reached]
     last_good = good[-1]["image_digest"] if good else None
     for one in summary["releases"]:
         if one["intent"] != "bad":
@@ -65,13 +77,26 @@ def faults(summary: Mapping[str, Any]) -> list[str]:
             found.append(f"no alarm saw the bad release {one['commit'][:12]}")
         if one["rollback"] is None:
             found.append(f"nothing took the bad release {one['commit'][:12]} back")
-        failed = [d for d in one["deployments"] if d["creator"] == "codeDeployRollback" and d["status"] != "Succeeded"]
-        found += [f"the rollback deployment {d['deployment_id']} is {d['status']}" for d in failed]
+        found += _failed_rollbacks(one["deployments"])
     for where, digest in summary["running"].items():
         if digest != last_good:
             found.append(f"{where} runs {digest or 'nothing that answers'}, not the last good release {last_good}")
+    for place in summary["endpoints"]:
+        if not any(where.startswith(f"{place}/") for where in summary["running"]):
+            found.append(f"no host of {place} says what it runs")
     if not summary["running"]:
         found.append("no host says what it runs")
     if summary["traffic"]["failed_after_rollback"]:
         found.append(f"{summary['traffic']['failed_after_rollback']} requests failed after the rollback")
     return found
+
+
+def _where(deployment: Mapping[str, Any]) -> str:
+    return f"{deployment['environment']}/{deployment['region']}/{deployment['scope']}"
+
+
+def _failed_rollbacks(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A rollback that failed is a fault only where no later one of the same group succeeded: the reconciler tries faster and faster."""
+    last = {_where(one): one for one in deployments if one["creator"] in ("codeDeployRollback", "reconciler")}
+    return [f"the rollback deployment {one['deployment_id']} of {where} is {one['status']}" for where, one in last.items()
+            if one["status"] != "Succeeded"]

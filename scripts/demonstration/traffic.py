@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -26,36 +26,63 @@ class Answer:
 
 
 class Traffic:
-    """`rate` requests per second to each environment's URL, from a thread each, until `stop`."""
+    """`rate` requests per second to each environment's URL, from `lanes` threads each, until `stop`.
 
-    def __init__(self, rate: float, path: str = "/") -> None:
-        self._interval, self._path = 1.0 / rate, path
+    A lane sends one request at a time, so a slow service gets fewer: enough lanes keep an alarm's floor of requests.
+    """
+
+    def __init__(self, rate: float, path: str = "/", lanes: int = 3) -> None:
+        self._interval, self._path, self._lanes = lanes / rate, path, lanes
         self._answers: list[Answer] = []
         self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._paused: set[str] = set()
+        self._threads: dict[str, threading.Thread] = {}
 
-    def start(self, environment: str, url: str) -> None:
-        """Begin with one environment."""
-        thread = threading.Thread(target=self._send, args=(environment, url), name=f"traffic-{environment}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+    def start(self, environment: str, url: str, when: Callable[[], bool] | None = None) -> None:
+        """Begin with one environment, as soon as `when` says so (asked each second); nothing happens where it has begun."""
+        if environment in self._threads:
+            return
+        self._threads[environment] = threading.Thread(target=self._run, args=(environment, url, when), name=f"traffic-{environment}", daemon=True)
+        self._threads[environment].start()
 
-    def answers(self) -> list[Answer]:
-        """Every answer so far, in no particular order."""
-        return list(self._answers)
+    def pause(self, *environments: str) -> None:
+        """Send nothing to these until `resume`."""
+        self._paused.update(environments)
+
+    def resume(self) -> None:
+        """Send to all again."""
+        self._paused.clear()
+
+    def answers(self, since: float = 0.0) -> list[Answer]:
+        """Every answer so far to what was asked at `since` (seconds since the epoch) or later, in no particular order."""
+        return [answer for answer in list(self._answers) if answer.time >= since]
 
     def stop(self) -> list[Answer]:
         """End, and return every answer."""
         self._stopped.set()
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.join(timeout=15)
         return self.answers()
 
-    def _send(self, environment: str, url: str) -> None:
+    def _run(self, environment: str, url: str, when: Callable[[], bool] | None) -> None:
+        while when and not self._stopped.is_set() and not when():
+            self._stopped.wait(1)
+        lanes = [threading.Thread(target=self._send, args=(environment, url, self._interval * lane / self._lanes),
+                                  name=f"traffic-{environment}-{lane}", daemon=True) for lane in range(self._lanes)]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+
+    def _send(self, environment: str, url: str, offset: float) -> None:
         parts = urlsplit(url)
         connection: http.client.HTTPConnection | None = None
+        self._stopped.wait(offset)
         due = time.monotonic()
         while not self._stopped.is_set():
+            if environment in self._paused:
+                self._stopped.wait(0.2)
+                continue
             began = time.time()
             try:
                 connection = connection or http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=10)

@@ -75,12 +75,16 @@ def local_aws() -> Iterator[LocalAws]:
 
 
 @pytest.fixture(scope="session")
-def delivery(local_aws: LocalAws) -> demo.Demonstration:
-    """Gamma, prod and the pipeline deployed, and a first release everywhere."""
+def delivery(local_aws: LocalAws) -> Iterator[demo.Demonstration]:
+    """Gamma, prod and the pipeline deployed, customers in every Region, and a first release everywhere."""
     options = argparse.Namespace(
         remote=str(STATE / "git"), rate=15.0, local=True, addresses=f"http://127.0.0.1:{PORT}/_localaws/endpoints",
         complete_connection=f"{sys.executable} -m localaws connect --state {STATE} --port {PORT} --name {NAME}")
     one = demo.Demonstration(options, local_aws.world())
     one.deploy()
-    one.first_release()
-    return one
+    one.begin_traffic()
+    try:
+        one.first_release()
+        yield one
+    finally:
+        one.traffic.stop()

@@ -18,6 +18,8 @@ from scripts.core.session import open_session
 ROOT = Path(__file__).resolve().parents[2]
 _COMMANDS = {"deploy": deploy.main, "destroy": destroy.main}
 _LOCAL_ACCOUNT = "000000000000"
+_FOLDERS = ("templates", "parameters", "functions", "app")
+"""What a deploy reads: templates, their values, and the code that is packaged with them."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,14 @@ def new_account() -> str:
 
 
 def copy(folder: Path, environ: dict[str, str], account: str) -> Project:
-    """A copy of the project in `folder` whose local account is `account`, 12 digits."""
-    for name in ("templates", "parameters"):
-        shutil.copytree(ROOT / name, folder / name)
+    """A copy of the project in `folder` whose local account is `account`, 12 digits. Its environments have their first Region only.
+
+    What deploys, fails and goes back in one Region does so in each: more of them would only cost time.
+    """
+    for name in _FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for overlay in (folder / "parameters" / "local").glob("*.yaml"):
-        overlay.write_text(overlay.read_text(encoding="utf-8").replace(_LOCAL_ACCOUNT, account), encoding="utf-8")
+        text = overlay.read_text(encoding="utf-8").replace(_LOCAL_ACCOUNT, account)
+        assert "\nregions:" not in text, f"{overlay.name} has Regions of its own"
+        overlay.write_text(text + "\nregions: [us-east-1]\n", encoding="utf-8")
     return Project(folder, {**environ, "AWS_ACCESS_KEY_ID": account}, account)

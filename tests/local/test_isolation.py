@@ -92,7 +92,7 @@ def _is_inside(host: str | None, inside: list[Any]) -> bool:
 def clone(tmp_path: Path, unused_tcp_port: int) -> Iterator[Clone]:
     """A fresh clone, set up, on whose machine somebody also works with an AWS of their own."""
     root = tmp_path / "clone"
-    for name in ("templates", "parameters", "scripts", "localaws", "app", "appspecs", "buildspecs"):
+    for name in ("templates", "parameters", "functions", "scripts", "localaws", "app", "appspecs", "buildspecs"):
         shutil.copytree(projects.ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "requirements.txt"):
         shutil.copy2(projects.ROOT / name, root / name)
