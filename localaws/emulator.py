@@ -215,8 +215,11 @@ class Emulator:
             raise ServiceError("NoSuchEntity", f"The role {role_arn} cannot be found.", 404)
         return dict(record)
 
-    def assume(self, role_arn: str, service_principal: str, session_name: str) -> dict[str, Any]:
-        """Return fresh credentials of `role_arn` for an AWS service, if the role's trust policy lets that service in."""
+    def assume(self, role_arn: str, service_principal: str, session_name: str, policy: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return fresh credentials of `role_arn` for an AWS service, if the role's trust policy lets that service in.
+
+        `policy` is a session policy: what it does not allow the credentials may not do.
+        """
         account = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
         try:
             record = self.role(role_arn)
@@ -236,6 +239,8 @@ class Emulator:
             "SecretAccessKey": secrets.token_urlsafe(30), "SessionToken": secrets.token_urlsafe(48),
             "Expiration": time.time() + _SESSION_SECONDS, "AccountId": account, "PrincipalType": "AssumedRole",
         }
+        if policy:
+            session["SessionPolicies"] = {"Policy": json.dumps(policy), "PolicyArns": []}
         self._sts.register_session(key, session)
         return {"AccessKeyId": key, "SecretAccessKey": session["SecretAccessKey"], "Token": session["SessionToken"],
                 "Expiration": session["Expiration"]}

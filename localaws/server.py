@@ -19,11 +19,12 @@ from typing import Any
 
 import docker
 import docker.errors
+from botocore.exceptions import ClientError
 
 from localaws import dns, emulator, tls
 from localaws.clients import SessionClients
 from localaws.clock import SystemClock
-from localaws.service import Clients, Context, Network
+from localaws.service import Clients, Context, Network, ServiceError
 
 log = logging.getLogger("localaws")
 
@@ -103,14 +104,30 @@ class LocalAws:
 
     # -- localaws.service.Aws ----------------------------------------------------------------------------------------------
 
-    def as_role(self, role_arn: str, service_principal: str, session_name: str) -> Clients:
+    def as_role(self, role_arn: str, service_principal: str, session_name: str, policy: dict[str, Any] | None = None) -> Clients:
         """See `localaws.service.Aws.as_role`."""
         def renew() -> dict[str, Any]:
-            return self.emulator.assume(role_arn, service_principal, session_name)
+            return self.emulator.assume(role_arn, service_principal, session_name, policy)
 
+        if policy:  # seldom the same twice: not kept
+            return SessionClients(role_arn.split(":")[4], self.endpoint, renew, self.clock.now)
         clients = self._clients_of(("role", role_arn, service_principal, session_name), role_arn.split(":")[4], renew)
         clients.credentials()  # refuse now, not at the first call
         return clients
+
+    def assume(self, clients: Clients, role_arn: str, session_name: str) -> Clients:
+        """See `localaws.service.Aws.assume`."""
+        def renew() -> dict[str, Any]:
+            try:
+                found = clients.client("sts", self.options.region).assume_role(RoleArn=role_arn, RoleSessionName=session_name)["Credentials"]
+            except ClientError as error:
+                raise ServiceError(error.response["Error"]["Code"], error.response["Error"]["Message"], 403) from error
+            return {"AccessKeyId": found["AccessKeyId"], "SecretAccessKey": found["SecretAccessKey"], "Token": found["SessionToken"],
+                    "Expiration": found["Expiration"].timestamp()}
+
+        assumed = self._clients_of(("assumed", str(id(clients)), role_arn, session_name), role_arn.split(":")[4], renew)
+        assumed.credentials()
+        return assumed
 
     def as_caller(self, ctx: Context) -> Clients:
         """See `localaws.service.Aws.as_caller`."""
@@ -237,6 +254,10 @@ class LocalAws:
             state.write_text(json.dumps({name: service.dump() for name, service in self.services.items()}))
             self.emulator.close()
 
+    def _balancer(self, name: str) -> str:
+        """Return the address of the load balancer with this DNS name, '' if there is none."""
+        return str({dns_name.lower(): address for dns_name, address in self.services["elbv2"].addresses().items()}.get(name, ""))
+
     async def _serve(self) -> None:
         import hypercorn.asyncio
         import hypercorn.config
@@ -254,10 +275,6 @@ class LocalAws:
         loop = asyncio.get_running_loop()
 
         def shut_down() -> None:
-    def _balancer(self, name: str) -> str:
-        """Return the address of the load balancer with this DNS name, '' if there is none."""
-        return str({dns_name.lower(): address for dns_name, address in self.services["elbv2"].addresses().items()}.get(name, ""))
-
             self._stopping.set()
             for service in reversed(list(self.services.values())):
                 _logged(f"stop {service.name}", service.stop)

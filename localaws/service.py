@@ -92,10 +92,17 @@ class Aws(Protocol):
     state_dir: Path
     """The folder of this local AWS's files (state, logs, git repositories), created by the server."""
 
-    def as_role(self, role_arn: str, service_principal: str, session_name: str) -> Clients:
+    def as_role(self, role_arn: str, service_principal: str, session_name: str, policy: dict[str, Any] | None = None) -> Clients:
         """Assume `role_arn` as `service_principal` (codebuild.amazonaws.com, …): the role's trust policy is checked.
 
-        Raises ServiceError("AccessDenied", …) naming role and service where AWS would refuse.
+        `policy` is a session policy. Raises ServiceError("AccessDenied", …) naming role and service where AWS would refuse.
+        """
+        ...
+
+    def assume(self, clients: Clients, role_arn: str, session_name: str) -> Clients:
+        """Clients of `role_arn` (of any account), assumed by who signs with `clients`: both roles' policies are checked.
+
+        Raises ServiceError with STS's code and message where it refuses.
         """
         ...
 

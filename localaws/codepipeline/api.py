@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from localaws.codeconnections.git import FULL_NAME, Commit
-from localaws.codepipeline import artifacts, engine, structure, triggers, views
+from localaws.codepipeline import artifacts, engine, jobs, structure, triggers, views
 from localaws.codepipeline.actions import ACTIONS
-from localaws.codepipeline.actions.base import Work
-from localaws.codepipeline.engine import Effect, EngineError, Event, Record, Start
-from localaws.service import Aws, Context, Service, ServiceError, Stores, log
+from localaws.codepipeline.actions.base import Job, Work
+from localaws.codepipeline.engine import Effect, EngineError, Event, Observation, Record, Start
+from localaws.service import Aws, Clients, Context, Service, ServiceError, Stores, log
 
 PRINCIPAL = "codepipeline.amazonaws.com"
 TICK_SECONDS = 1.0
 STOP_SECONDS = 20.0
 STAGE_OPERATIONS = ("RetryStageExecution", "EnableStageTransition", "DisableStageTransition")
+JOB_OPERATIONS = ("PutJobSuccessResult", "PutJobFailureResult")
+"""Operations that the Service Authorization Reference gives no resource type."""
+KEPT_JOBS = 5000
+_REASON = re.compile(r"[a-zA-Z0-9!@ \(\)\.\*\?\-]+")
 Scope = tuple[str, str]
 
 
 class Api(Service):
-    """Operations on pipelines, executions, stages and tags; conditions, rollback, jobs and webhooks are not served."""
+    """Operations on pipelines, executions, stages, answers of jobs, and tags; conditions, rollback and webhooks are not served."""
 
     name = "codepipeline"
     iam = "codepipeline"
@@ -40,6 +48,8 @@ class Api(Service):
 
     def permissions(self, operation: str, params: dict[str, Any], ctx: Context) -> Iterable[tuple[str, str]]:
         """Pipelines and, for some, their stages (Service Authorization Reference, AWS CodePipeline)."""
+        if operation in JOB_OPERATIONS:
+            return [(f"{self.iam}:{operation}", "*")]
         name = params.get("pipelineName") or params.get("name") or params.get("pipeline", {}).get("name")
         resource = params.get("resourceArn") or (self._arn(ctx, name) if name else "*")
         if operation in STAGE_OPERATIONS:
@@ -175,6 +185,17 @@ class Api(Service):
                      if latest.get("startTimeRange") != "Latest" or action["current"]]
         return _page("actionExecutionDetails", found, params, 100)
 
+    # Jobs of functions
+
+    def put_job_success_result(self, ctx: Context, params: dict[str, Any]) -> None:
+        """A function says that its job is done, or with a continuation token that it goes on. Only the pipeline's account may."""
+        self._answered(ctx, params["jobId"], lambda action, declaration, now: jobs.succeeded(
+            action, params, action["job"].get("outputs") or {}, now))
+
+    def put_job_failure_result(self, ctx: Context, params: dict[str, Any]) -> None:
+        """A function says that its job has failed, and why."""
+        self._answered(ctx, params["jobId"], lambda action, declaration, now: jobs.failed_job(action, params))
+
     # Transitions and tags
 
     def enable_stage_transition(self, ctx: Context, params: dict[str, Any]) -> None:
@@ -184,6 +205,10 @@ class Api(Service):
 
     def disable_stage_transition(self, ctx: Context, params: dict[str, Any]) -> None:
         """Close a transition: executions wait before it."""
+        if not (_REASON.fullmatch(params["reason"]) and len(params["reason"]) <= 300):
+            raise ServiceError("ValidationException", (
+                f"1 validation error detected: Value '{params['reason']}' at 'reason' failed to satisfy constraint: Member must satisfy regular "
+                f"expression pattern: {_REASON.pattern}, and have length less than or equal to 300"))
         self._change(ctx, params["pipelineName"], lambda p, now: engine.set_transition(
             p, params["stageName"], params["transitionType"], False, ctx.principal_arn, params["reason"], now))
 
@@ -283,8 +308,12 @@ class Api(Service):
             return copy.deepcopy(self.stores.dump())
 
     def load(self, state: Any) -> None:
-        """Take up dumped state."""
+        """Take up dumped state. Functions that were being called when the local AWS stopped are called again."""
         self.stores.load(state)
+        for scope in self.stores.scopes():
+            for pipeline in self.stores.at(*scope)["pipelines"].values():
+                for _, action in engine.in_progress(pipeline):
+                    jobs.lost(action)
 
     def _change(self, ctx: Context, name: str, step: Callable[[Record, float], list[Effect]]) -> None:
         """Apply a step of the engine that a caller asked for; EngineError becomes AWS's exception."""
@@ -341,6 +370,38 @@ class Api(Service):
 
         self.aws.spawn(f"codepipeline {name}", work)
 
+    def _answered(self, ctx: Context, job_id: str, take: Callable[[Record, Record, float], Observation]) -> None:
+        """Find the action of a job, and take its function's answer."""
+        with self.lock:
+            name, execution_id, action_id = self.stores[ctx]["jobs"].get(job_id) or ("", "", "")
+            pipeline = self.stores[ctx]["pipelines"].get(name)
+            execution = pipeline["executions"].get(execution_id) if pipeline else None
+            action = next((a for a in execution["actions"] if a["id"] == action_id), None) if execution else None
+            try:
+                jobs.check_open(action, job_id)
+                assert pipeline and execution and action
+                now = self.aws.clock.now()
+                seen = take(action, engine.structure_of(pipeline, execution["version"]), now)
+            except jobs.JobError as error:
+                raise ServiceError(error.code, str(error)) from None
+            self._in(ctx.account, ctx.region, name, lambda p, now: engine.observe(p, execution_id, action_id, seen, now))
+
+    def _dispatch(self, scope: Scope, declaration: Record, execution: Record, action: Record) -> str:
+        """What a running action that works by jobs needs now: `call`, `wait` or `expired`. A call gets a job that its function can answer."""
+        now = self.aws.clock.now()
+        what = jobs.due(action, now)
+        if what == "call":
+            identity = jobs.dispatch(action, now)
+            declared = _declared(declaration, action)
+            bucket = _store(declaration, action["region"])["location"]
+            action["job"]["outputs"] = {a["name"]: {"bucket": bucket, "key": artifacts.new_key(declaration["name"], a["name"])}
+                                        for a in declared.get("outputArtifacts", [])}
+            table = self.stores.at(*scope)["jobs"]
+            table[identity] = [declaration["name"], execution["id"], action["id"]]
+            while len(table) > KEPT_JOBS:
+                del table[next(iter(table))]
+        return what
+
     def _work(self, scope: Scope, name: str, execution_id: str, action_id: str, poll: bool) -> None:
         """Start or poll an action, and tell the engine."""
         with self.lock:
@@ -348,12 +409,20 @@ class Api(Service):
             found = [(e, a) for e, a in engine.in_progress(pipeline) if a["id"] == action_id] if pipeline else []
             if not pipeline or not found:
                 return
+            declaration = engine.structure_of(pipeline, found[0][0]["version"])
+            if found[0][1]["type"]["provider"] in jobs.PROVIDERS:
+                what = self._dispatch(scope, declaration, *found[0])
+                if what == "wait":
+                    return
+                poll = what == "expired"
             execution, action = copy.deepcopy(found[0])
-            declaration = engine.structure_of(pipeline, execution["version"])
         try:
             carried = ACTIONS[action["type"]["provider"]]
-            work = self._prepare(scope, declaration, execution, action)
-            seen = carried.poll(work) if poll else carried.start(work)
+            if poll and action.get("job"):
+                seen = jobs.no_answer(action)
+            else:
+                work, copied = self._prepare(scope, declaration, execution, action, poll)
+                seen = carried.poll(work) if poll else replace(carried.start(work), inputs=copied)
         except Exception as error:
             if poll and not artifacts.denied(error):
                 log.exception("%s: %s cannot be polled; it is tried again", name, action["name"])
@@ -363,30 +432,57 @@ class Api(Service):
             seen = engine.failed("PermissionError" if artifacts.denied(error) else "JobFailed", artifacts.message_of(error))
         self._in(*scope, name, lambda p, now: engine.observe(p, execution_id, action_id, seen, now))
 
-    def _prepare(self, scope: Scope, declaration: Record, execution: Record, action: Record) -> Work:
-        account, region = scope
-        declared = next(a for s in declaration["stages"] if s["name"] == action["stage"] for a in s["actions"] if a["name"] == action["name"])
-        store = declaration["artifactStore"]
-        return Work(
-            self.aws, account, region, declaration["name"], execution["id"], action["id"], action["name"], action["resolved"],
-            self.aws.as_role(declaration["roleArn"], PRINCIPAL, execution["id"]), store["location"], (store.get("encryptionKey") or {}).get("id"),
-            action["inputs"], tuple(a["name"] for a in declared.get("outputArtifacts", [])),
-            execution["source_revisions"].get(action["name"]), action["external_id"])
+    def _prepare(self, scope: Scope, declaration: Record, execution: Record, action: Record,
+                 poll: bool) -> tuple[Work, dict[str, dict[str, str]]]:
+        """What an action is given, and the copies of its input artifacts that were made for its Region before it starts.
+
+        The pipeline's role copies, and assumes the action's own role where it has one.
+        """
+        region = action["region"]
+        store = _store(declaration, region)
+        key = (store.get("encryptionKey") or {}).get("id")
+        clients: Clients = self.aws.as_role(declaration["roleArn"], PRINCIPAL, execution["id"])
+        copied: dict[str, dict[str, str]] = {}
+        for name, place in action["inputs"].items() if not poll else ():
+            if place["bucket"] != store["location"]:
+                copied[name] = self._replicate(clients, declaration, name, place, region)
+        inputs = {**action["inputs"], **copied}
+        if action["role"]:
+            clients = self.aws.assume(clients, action["role"], execution["id"])
+        job = action.get("job") and Job(action["job"]["id"], action["job"]["token"], action["job"]["outputs"])
+
+        def credentials() -> dict[str, Any]:
+            policy = artifacts.reading(inputs, job.outputs if job else {}, key)
+            return self.aws.as_role(declaration["roleArn"], PRINCIPAL, execution["id"], policy).credentials()
+
+        work = Work(
+            self.aws, scope[0], region, declaration["name"], execution["id"], action["id"], action["name"], action["resolved"], clients,
+            store["location"], key, inputs, tuple(a["name"] for a in _declared(declaration, action).get("outputArtifacts", [])),
+            execution["source_revisions"].get(action["name"]), action["external_id"], job or None, credentials)
+        return work, copied
+
+    def _replicate(self, clients: Clients, declaration: Record, name: str, place: Record, region: str) -> dict[str, str]:
+        """Copy an artifact into the store of a Region. Raises ServiceError that names artifact and reason."""
+        home = next((r for r, s in (declaration.get("artifactStores") or {}).items() if s["location"] == place["bucket"]), region)
+        store = _store(declaration, region)
+        try:
+            return artifacts.copy(clients, (home, place), region, store["location"], artifacts.new_key(declaration["name"], name),
+                                  (store.get("encryptionKey") or {}).get("id"))
+        except ClientError as error:
+            raise ServiceError("AccessDenied" if artifacts.denied(error) else "JobFailed",
+                               f"Failed replicating '{name}': {artifacts.message_of(error)}") from error
 
     # Helpers
 
     def _checked(self, ctx: Context, given: dict[str, Any]) -> Record:
         """A declaration as it is kept, with AWS's defaults, or AWS's refusal."""
         structure.check(given, ctx.region)
-        declaration = copy.deepcopy(given)
+        declaration: Record = copy.deepcopy(given)
         declaration.pop("version", None)
         declaration.setdefault("pipelineType", "V1")
         declaration.setdefault("executionMode", "SUPERSEDED")
         for stage in declaration["stages"]:
             for action in stage["actions"]:
-                if action.get("roleArn"):
-                    raise ServiceError("InvalidActionDeclarationException",
-                                       f"The local AWS does not serve roles of single actions ({action['name']})")
                 action.setdefault("runOrder", 1)
                 for key, default in (("configuration", {}), ("inputArtifacts", []), ("outputArtifacts", [])):
                     action.setdefault(key, copy.copy(default))
@@ -397,10 +493,16 @@ class Api(Service):
                     f"FullRepositoryId '{action['configuration']['FullRepositoryId']}' in action '{action['name']}' is not owner/name"))
             self._check_pass_connection(ctx, action["configuration"]["ConnectionArn"])
         try:
-            self.aws.as_role(declaration["roleArn"], PRINCIPAL, "CreatePipeline")
+            clients = self.aws.as_role(declaration["roleArn"], PRINCIPAL, "CreatePipeline")
         except ServiceError as error:
             raise ServiceError("InvalidStructureException", (
                 f"CodePipeline is not authorized to perform AssumeRole on role {declaration['roleArn']}")) from error
+        for role in sorted({a["roleArn"] for s in declaration["stages"] for a in s["actions"] if a.get("roleArn")}):
+            try:
+                self.aws.assume(clients, role, "CreatePipeline")
+            except ServiceError as error:
+                raise ServiceError("InvalidStructureException", (
+                    f"{declaration['roleArn']} is not authorized to perform AssumeRole on role {role}")) from error
         return declaration
 
     def _check_pass_connection(self, ctx: Context, connection_arn: str) -> None:
@@ -441,6 +543,18 @@ class Api(Service):
             raise ServiceError("PipelineExecutionNotFoundException",
                                f"Pipeline '{pipeline['name']}' does not have an execution with id '{execution_id}'")
         return found
+
+
+def _declared(declaration: Record, action: Record) -> Record:
+    """The declaration of an action execution's action."""
+    found: Record = next(a for s in declaration["stages"] if s["name"] == action["stage"] for a in s["actions"] if a["name"] == action["name"])
+    return found
+
+
+def _store(declaration: Record, region: str) -> Record:
+    """The artifact store of a Region."""
+    found: Record = declaration.get("artifactStore") or declaration["artifactStores"][region]
+    return found
 
 
 def _page(member: str, found: list[Any], params: dict[str, Any], most: int) -> dict[str, Any]:

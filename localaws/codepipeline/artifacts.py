@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -39,6 +40,25 @@ def get(clients: Clients, region: str, bucket: str, key: str, version: str | Non
     """
     answer = clients.client("s3", region).get_object(Bucket=bucket, Key=key, **({"VersionId": version} if version else {}))
     return answer["Body"].read(), answer
+
+
+def copy(clients: Clients, source: tuple[str, Mapping[str, str]], region: str, bucket: str, key: str, kms_key: str | None) -> dict[str, str]:
+    """Copy an artifact from (Region, {bucket, key}) into the store of another Region, under that store's key; return where it is now."""
+    body, _ = get(clients, source[0], source[1]["bucket"], source[1]["key"])
+    put(clients, region, bucket, key, body, kms_key)
+    return {"bucket": bucket, "key": key}
+
+
+def reading(inputs: Mapping[str, Mapping[str, str]], outputs: Mapping[str, Mapping[str, str]], kms_key: str | None) -> dict[str, Any]:
+    """The session policy of an action's artifact credentials: read its input artifacts, write its output artifacts."""
+    def arns(places: Mapping[str, Mapping[str, str]]) -> list[str]:
+        return [f"arn:aws:s3:::{place['bucket']}/{place['key']}" for place in places.values()]
+
+    statements = [{"Effect": "Allow", "Action": actions, "Resource": resources} for actions, resources in (
+        (["s3:GetObject", "s3:GetObjectVersion"], arns(inputs)), (["s3:PutObject"], arns(outputs)),
+        (["kms:Decrypt", "kms:GenerateDataKey"], [kms_key] if kms_key else [])) if resources]
+    # A policy needs a statement; an action without artifacts gets one that allows nothing.
+    return {"Version": "2012-10-17", "Statement": statements or [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
 
 
 def head(clients: Clients, region: str, bucket: str, key: str) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from localaws.codepipeline.variables import UnresolvedVariable, namespaces, reso
 
 FINISHED = frozenset({"Succeeded", "Failed", "Superseded", "Stopped", "Cancelled"})
 
+MINUTES = {"Lambda": 24 * 60, "CodeDeploy": 5 * 24 * 60}
+"""How long an action may run (User Guide, "Quotas"); CodeBuild ends its builds itself."""
+
 Record = dict[str, Any]
 
 
@@ -61,7 +64,7 @@ class Observation:
     """What is known of an action: `status` InProgress, Succeeded or Failed.
 
     `outputs` are artifacts {name: {bucket, key}}, `variables` the output variables, `revision` {revisionId, revisionSummary,
-    revisionUrl} of a source action.
+    revisionUrl} of a source action, `inputs` the copies that were made of input artifacts for the action's Region.
     """
 
     status: str
@@ -75,6 +78,8 @@ class Observation:
     revision: dict[str, str] | None = None
     token: str | None = None
     log_stream_arn: str | None = None
+    percent: int | None = None
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def failed(code: str, message: str, external_id: str | None = None, **rest: Any) -> Observation:
@@ -134,8 +139,11 @@ def observe(pipeline: Record, execution_id: str, action_execution_id: str, seen:
     if action is None or action["status"] != "InProgress":
         return []
     news = {"external_id": seen.external_id, "external_url": seen.external_url, "summary": seen.summary, "token": seen.token,
-            "log_stream_arn": seen.log_stream_arn}
+            "log_stream_arn": seen.log_stream_arn, "percent": seen.percent}
     action.update({key: value for key, value in news.items() if value is not None})
+    for name, place in seen.inputs.items():
+        action["inputs"][name] = place
+        execution["artifacts"][name].setdefault("copies", {})[action["region"]] = place
     if seen.status == "InProgress":
         return []
     action.update(status=seen.status, updated=now, token=None)
@@ -308,12 +316,14 @@ def _run_stage(pipeline: Record, execution: Record, now: float) -> list[Effect]:
 def _begin(pipeline: Record, execution: Record, stage: str, declared: Record, now: float) -> list[Effect]:
     """The record of an action that starts now; one whose variables have no value fails at once."""
     number = len(execution["actions"]) + 1
-    minutes = declared.get("timeoutInMinutes")
+    region = declared.get("region") or pipeline["arn"].split(":")[3]
+    minutes = declared.get("timeoutInMinutes") or MINUTES.get(declared["actionTypeId"]["provider"])
     action: Record = {
         "id": _action_id(execution["id"], number), "stage": stage, "name": declared["name"], "status": "InProgress", "current": True,
         "started": now, "updated": now, "configuration": dict(declared.get("configuration", {})), "resolved": {}, "outputs": {},
-        "inputs": {a["name"]: execution["artifacts"][a["name"]] for a in declared.get("inputArtifacts", [])
+        "inputs": {a["name"]: _place(execution["artifacts"][a["name"]], region) for a in declared.get("inputArtifacts", [])
                    if a["name"] in execution["artifacts"]},
+        "region": region, "role": declared.get("roleArn"), "percent": None, "job": None,
         "variables": {}, "namespace": declared.get("namespace"), "type": declared["actionTypeId"], "external_id": None,
         "external_url": None, "summary": None, "error": None, "revision": None, "token": None, "log_stream_arn": None,
         "deadline": now + 60 * minutes if minutes else None}
@@ -326,6 +336,12 @@ def _begin(pipeline: Record, execution: Record, stage: str, declared: Record, no
         action.update(status="Failed", error={"code": "ConfigurationError", "message": str(error)})
         return [started, Event("Action", execution["id"], "FAILED", stage, action["id"])]
     return [started, Start(execution["id"], action["id"])]
+
+
+def _place(artifact: Record, region: str) -> dict[str, str]:
+    """Where an artifact lies for an action in a Region: the copy that an earlier action had made, else where it was put."""
+    found = (artifact.get("copies") or {}).get(region, artifact)
+    return {"bucket": found["bucket"], "key": found["key"]}
 
 
 def _end(execution: Record, status: str, summary: str | None, now: float) -> list[Effect]:

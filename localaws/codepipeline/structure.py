@@ -32,9 +32,18 @@ ACTION_TYPES: dict[tuple[str, str], ActionType] = {
         frozenset({"OutputArtifactFormat", "DetectChanges"})),
     ("Build", "CodeBuild"): CODE_BUILD,
     ("Test", "CodeBuild"): CODE_BUILD,
+    ("Invoke", "Lambda"): ActionType((0, 5), (0, 5), frozenset({"FunctionName"}), frozenset({"UserParameters"})),
     ("Deploy", "CodeDeploy"): ActionType((1, 1), (0, 0), frozenset({"ApplicationName", "DeploymentGroupName"})),
 }
 """The action types that this local AWS carries out; any other is refused like one that a Region does not have."""
+
+MOST_CHARACTERS = 1000
+"""Length of a configuration value, before variables are put in (API reference, ActionDeclaration)."""
+HOME_ONLY = {
+    "CodeStarSourceConnection": "Source action '{name}' must be in the Region of the pipeline",
+    # In which Region such a function would have to answer AWS's documents do not say.
+    "Lambda": "The local AWS serves Lambda actions in the pipeline's Region only ({name})"}
+"""Providers whose actions run in the pipeline's Region, with the words of the refusal (User Guide, "Add a cross-Region action")."""
 
 
 def check(structure: Mapping[str, Any], region: str) -> None:
@@ -43,8 +52,7 @@ def check(structure: Mapping[str, Any], region: str) -> None:
     if bool(structure.get("artifactStore")) == bool(structure.get("artifactStores")):
         raise ServiceError("InvalidStructureException",
                            "You must include either artifactStore or artifactStores in your pipeline, but you cannot use both.")
-    if structure.get("artifactStores"):
-        raise ServiceError("InvalidStructureException", "The local AWS serves pipelines of one Region only: use artifactStore.")
+    _check_stores(structure, region)
     if not 2 <= len(stages) <= 50:
         raise ServiceError("InvalidStructureException", f"Pipeline must have between 2 and 50 stages, it has {len(stages)}")
     _unique("InvalidStageDeclarationException", "Stage", [stage["name"] for stage in stages])
@@ -73,6 +81,21 @@ def check(structure: Mapping[str, Any], region: str) -> None:
     _check_triggers(structure)
 
 
+def _check_stores(structure: Mapping[str, Any], region: str) -> None:
+    """One artifact store for the pipeline's Region, and one for each Region that an action runs in."""
+    used = {action.get("region", region) for stage in structure["stages"] for action in stage["actions"]}
+    if structure.get("artifactStore"):
+        if used != {region}:
+            raise ServiceError("InvalidStructureException", (
+                "A pipeline with cross-Region actions must use artifactStores instead of artifactStore. Regions of its actions: "
+                f"{', '.join(sorted(used))}"))
+        return
+    for place in sorted({region, *used} - set(structure["artifactStores"])):
+        raise ServiceError("InvalidStructureException", (
+            f"The artifactStores of the pipeline have no artifact store for the Region {place}: there must be one for the pipeline's Region "
+            "and one for each Region of its actions"))
+
+
 def _check_action(action: Mapping[str, Any], region: str) -> None:
     kind, name = action["actionTypeId"], action["name"]
     known = ACTION_TYPES.get((kind["category"], kind["provider"]))
@@ -80,8 +103,8 @@ def _check_action(action: Mapping[str, Any], region: str) -> None:
         raise ServiceError("InvalidActionDeclarationException", (
             f"ActionType (Category: '{kind['category']}', Provider: '{kind['provider']}', Owner: '{kind['owner']}', "
             f"Version: '{kind['version']}') in action '{name}' is not available in region {region.upper().replace('-', '_')}"))
-    if action.get("region", region) != region:
-        raise ServiceError("InvalidActionDeclarationException", f"The local AWS serves actions of the pipeline's Region only ({name})")
+    if action.get("region", region) != region and kind["provider"] in HOME_ONLY:
+        raise ServiceError("InvalidActionDeclarationException", HOME_ONLY[kind["provider"]].format(name=name))
     for given, word, (least, most) in ((action.get("inputArtifacts", []), "input", known.inputs),
                                        (action.get("outputArtifacts", []), "output", known.outputs)):
         if len(given) < least:
@@ -91,6 +114,12 @@ def _check_action(action: Mapping[str, Any], region: str) -> None:
             raise ServiceError("InvalidActionDeclarationException",
                                f"Action {name} declares {len(given)} {word} artifacts which is more than the maximum count ({most})")
     configuration = action.get("configuration", {})
+    for key, value in sorted(configuration.items()):
+        if not 1 <= len(value) <= MOST_CHARACTERS:
+            raise ServiceError("ValidationException", (
+                f"Value at 'pipeline.stages' failed to satisfy constraint: the configuration value {key} of action '{name}' has {len(value)} "
+                f"characters. Member must have length less than or equal to {MOST_CHARACTERS}, Member must have length greater than or "
+                "equal to 1"))
     for key in sorted(known.required - set(configuration)):
         raise ServiceError("InvalidActionDeclarationException",
                            f"Action configuration for action '{name}' is missing required configuration '{key}'")

@@ -61,7 +61,7 @@ def _action_state(pipeline: Record, stage: str, declared: Record) -> dict[str, A
     state["latestExecution"] = without_none({
         "actionExecutionId": latest["id"], "status": latest["status"], "summary": latest["summary"], "lastStatusChange": latest["updated"],
         "token": latest["token"], "externalExecutionId": latest["external_id"], "externalExecutionUrl": latest["external_url"],
-        "errorDetails": latest["error"], "logStreamARN": latest["log_stream_arn"]})
+        "percentComplete": latest.get("percent"), "errorDetails": latest["error"], "logStreamARN": latest["log_stream_arn"]})
     if latest["revision"]:
         state["currentRevision"] = {"revisionId": latest["revision"]["revisionId"], "revisionChangeId": latest["revision"]["revisionId"],
                                     "created": latest["revision"]["created"]}
@@ -70,7 +70,7 @@ def _action_state(pipeline: Record, stage: str, declared: Record) -> dict[str, A
 
 
 def _entity_url(pipeline: Record, declared: Record) -> str | None:
-    region, configuration = pipeline["arn"].split(":")[3], declared.get("configuration", {})
+    region, configuration = declared.get("region") or pipeline["arn"].split(":")[3], declared.get("configuration", {})
     home = f"https://{region}.console.aws.amazon.com/codesuite"
     provider = declared["actionTypeId"]["provider"]
     if provider == "CodeBuild":
@@ -78,6 +78,8 @@ def _entity_url(pipeline: Record, declared: Record) -> str | None:
     if provider == "CodeDeploy":
         return (f"{home}/codedeploy/applications/{configuration['ApplicationName']}/deployment-groups/"
                 f"{configuration['DeploymentGroupName']}?region={region}")
+    if provider == "Lambda":
+        return f"https://{region}.console.aws.amazon.com/lambda/home?region={region}#/functions/{configuration['FunctionName']}"
     if provider == "CodeStarSourceConnection":
         return f"{home}/settings/connections/redirect?connectionArn={configuration['ConnectionArn']}"
     return None
@@ -125,8 +127,14 @@ def action_execution(pipeline: Record, execution: Record, action: Record) -> dic
         "status": action["status"],
         "input": without_none({
             "actionTypeId": action["type"], "configuration": action["configuration"], "resolvedConfiguration": action["resolved"],
-            "region": pipeline["arn"].split(":")[3], "inputArtifacts": _artifacts(action["inputs"]), "namespace": action["namespace"]}),
+            "roleArn": action.get("role"), "region": _region(pipeline, action), "inputArtifacts": _artifacts(action["inputs"]),
+            "namespace": action["namespace"]}),
         "output": {"outputArtifacts": _artifacts(action["outputs"]), "executionResult": result, "outputVariables": action["variables"]}}
+
+
+def _region(pipeline: Record, action: Record) -> str:
+    """The Region in which an action ran."""
+    return str(action.get("region") or pipeline["arn"].split(":")[3])
 
 
 def _artifacts(artifacts: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
@@ -149,7 +157,7 @@ def event(pipeline: Record, happened: Event) -> tuple[str, dict[str, Any]]:
     if happened.level == "Action":
         action = next(a for a in execution["actions"] if a["id"] == happened.action_execution_id)
         detail.update({"action": action["name"], "action-execution-id": action["id"], "type": dict(action["type"]),
-                       "start-time": _iso(action["started"]), "region": pipeline["arn"].split(":")[3],
+                       "start-time": _iso(action["started"]), "region": _region(pipeline, action),
                        "input-artifacts": _artifacts(action["inputs"])})
         if happened.state == "SUCCEEDED":
             detail["output-artifacts"] = _artifacts(action["outputs"])

@@ -44,15 +44,24 @@ class FakeAws:
         self.clients = FakeClients(clients or {})
         self.denied: set[str] = set()
         self.untrusted: set[str] = set()
+        self.roles: dict[str, FakeClients] = {}
+        self.assumed: list[str] = []
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         self.jobs: dict[str, Callable[[], None]] = {}
         self.spawned: list[Callable[[], None]] = []
 
-    def as_role(self, role_arn: str, service_principal: str, session_name: str) -> FakeClients:
+    def as_role(self, role_arn: str, service_principal: str, session_name: str, policy: dict[str, Any] | None = None) -> FakeClients:
         """The one set of clients, unless the role trusts nobody."""
         if role_arn in self.untrusted:
             raise ServiceError("AccessDenied", f"{service_principal} is not authorized to perform: sts:AssumeRole on resource: {role_arn}")
         return self.clients
+
+    def assume(self, clients: Any, role_arn: str, session_name: str) -> FakeClients:
+        """The clients of `roles[role_arn]`, else the one set, unless the role trusts nobody."""
+        self.assumed.append(role_arn)
+        if role_arn in self.untrusted:
+            raise ServiceError("AccessDenied", f"User: pipe is not authorized to perform: sts:AssumeRole on resource: {role_arn}")
+        return self.roles.get(role_arn, self.clients)
 
     def authorize(self, ctx: Context, action: str, resource: str, keys: dict[str, Any] | None = None) -> None:
         """Refuse what the test denies."""

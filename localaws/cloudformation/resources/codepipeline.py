@@ -43,6 +43,8 @@ class Pipeline:
     @staticmethod
     def _declaration(request: Request, name: str) -> dict[str, Any]:
         own = {key: value for key, value in request.properties.items() if key not in _APART}
+        if isinstance(own.get("ArtifactStores"), list):  # a list of {Region, ArtifactStore} here, a map by Region in the API
+            own["ArtifactStores"] = {text_of(item["Region"]): item["ArtifactStore"] for item in own["ArtifactStores"]}
         return fit(request.client("codepipeline"), "create_pipeline", {"pipeline": {**own, "Name": name}})
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,11 +11,22 @@ from localaws.service import Aws, Clients
 
 
 @dataclass(frozen=True)
+class Job:
+    """One call of a function: its id, the token that the call before left, and where output artifacts belong {name: {bucket, key}}."""
+
+    id: str
+    token: str | None
+    outputs: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
 class Work:
     """One action execution: ids, resolved configuration, artifacts, and clients of the role that it acts with.
 
-    `inputs` are {artifact name: {bucket, key}}, `outputs` the names of output artifacts, `encryption_key` the artifact store's KMS
-    key or None, `revision` the commit that the execution was started for or None, `external_id` what `start` answered.
+    `account` is the pipeline's, `region` the action's; `bucket` and `encryption_key` (a KMS key or None) are the artifact store's of that
+    Region. `inputs` are {artifact name: {bucket, key}}, `outputs` the names of output artifacts, `revision` the commit that the execution
+    was started for or None, `external_id` what `start` answered. `artifact_credentials()` gives credentials {AccessKeyId, SecretAccessKey,
+    Token, Expiration} that reach the action's artifacts and nothing else.
     """
 
     aws: Aws
@@ -33,6 +44,8 @@ class Work:
     outputs: tuple[str, ...]
     revision: str | None = None
     external_id: str | None = None
+    job: Job | None = None
+    artifact_credentials: Callable[[], dict[str, Any]] = dict
 
 
 class Action(Protocol):
