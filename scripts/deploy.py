@@ -1,4 +1,4 @@
-"""Deploy an environment: what it needs first, then its root stack, in all its Regions at once.
+"""Deploy an environment: what it needs first, then its root stack, in all its Regions at once or wave by wave (waves:).
 
 Makes a change set over the whole tree of stacks, shows it, asks, executes it and watches it. Running it again is always safe: it
 finds the stacks in whatever state they are, waits for an operation that is under way, and does what is left.
@@ -7,11 +7,12 @@ finds the stacks in whatever state they are, waits for an operation that is unde
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from scripts.core import connection, packaging, parallel, placeholders, prerequisites, rollout, roots, session, stacks, world
+from scripts.core import accounts, connection, packaging, parallel, placeholders, prerequisites, rollout, roots, stacks, world
+from scripts.core.accounts import Accounts
 from scripts.core.changesets import Request
 from scripts.core.errors import BadInput, CommandError
 from scripts.core.progress import Board
@@ -24,18 +25,20 @@ from scripts.core.world import World
 
 @dataclass(frozen=True)
 class Deploy:
-    """One run of the command."""
+    """One run of the command. `aws` acts in the environment's account, `tools` in that of the release stores."""
 
     options: argparse.Namespace
     world: World
     roots: Roots
+    accounts: Accounts
     aws: Aws
+    tools: Aws
     target: Target
     board: Board
 
-    def driver(self, region: str) -> Driver:
+    def driver(self, aws: Aws, region: str) -> Driver:
         return Driver(
-            cloudformation=self.aws.client("cloudformation", region),
+            cloudformation=aws.client("cloudformation", region),
             region=region,
             board=self.board,
             clock=self.world.clock,
@@ -58,21 +61,29 @@ def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
 
 def _deploy(options: argparse.Namespace, here: World) -> int:
     loaded = roots.load(here.root, options.env, options.local)
-    aws = here.open_aws(options.local, here.environ)
     environment = loaded.environment
-    target = session.identify(aws, environment.regions)
-    here.console.line(target.line)
+    regions = [*environment.regions, *(region for need in environment.needs for region in loaded.needed_regions(need))]
+    entered = accounts.open_accounts(here.open_aws(options.local, here.environ), regions, loaded.involved)
+    here.console.line(entered.target.line)
     # Before the account: it is one of the placeholders, and "the caller's account is not 111122223333" would not help.
-    found = [] if options.local else placeholders.problems(environment)
+    found = [] if options.local else [*placeholders.problems(environment), *placeholders.of_account(loaded.tools)]
     if found:
-        raise BadInput(f"{environment.file} still has placeholders", found)
-    session.require_account(target, environment.account, environment.file)
-    run = Deploy(options, here, loaded, aws, target, Board(here.console))
+        raise BadInput(f"{environment.file} still has placeholders", dict.fromkeys(found))
+    # Each account before anything is done in one of them.
+    for involved in loaded.involved:
+        entered.of(involved)
+    run = Deploy(options, here, loaded, entered, entered.of(environment), entered.of(loaded.tools), entered.target, Board(here.console))
     _warn_of_ignored_alarms(run)
     _lock(run)
     _deploy_needed(run)
-    deployed = _deploy_root(run)
+    verdict: dict[str, str] = {}
+    try:
+        deployed = _deploy_root(run, verdict)
+    except CommandError:
+        _tell(run, "failed", verdict)
+        raise
     _finish(run, deployed)
+    _tell(run, "done", verdict)
     return 0
 
 
@@ -97,27 +108,41 @@ def _lock(run: Deploy) -> None:
 
 def _deploy_needed(run: Deploy) -> None:
     for need in run.roots.environment.needs:
-        work = {region: (run.driver(region), roots.needed_request(run.roots, need, region)) for region in run.roots.environment.regions}
+        regions = run.roots.needed_regions(need)
+        work = {region: (run.driver(run.tools, region), roots.needed_request(run.roots, need, region)) for region in regions}
         rollout.deploy(work, run.world.console, run.world.clock, run.options.yes, run.options.verbose)
 
 
-def _deploy_root(run: Deploy) -> dict[str, Stack]:
-    jobs = {region: partial(_request, run, region) for region in run.roots.environment.regions}
-    requests = parallel.all_or_raise(jobs, run.world.clock)
+def _deploy_root(run: Deploy, verdict: dict[str, str]) -> dict[str, Stack]:
+    environment = run.roots.environment
+    requests = parallel.all_or_raise({region: partial(_request, run, region) for region in environment.regions}, run.world.clock)
     _check_prerequisites(run, requests)
-    work = {region: (run.driver(region), request) for region, request in requests.items()}
     return rollout.deploy(
-        work, run.world.console, run.world.clock, run.options.yes, run.options.verbose, lambda request, stack: _guard(run, request, stack)
+        {region: (run.driver(run.aws, region), request) for region, request in requests.items()},
+        run.world.console,
+        run.world.clock,
+        run.options.yes,
+        run.options.verbose,
+        adjust=lambda request, stack: _guard(run, request, stack),
+        waves=environment.waves,
+        verdict=verdict,
     )
+
+
+def _tell(run: Deploy, word: str, verdict: Mapping[str, str]) -> None:
+    """The last line: how each Region ended."""
+    if verdict:
+        regions = "; ".join(f"{region} {ending}" for region, ending in verdict.items())
+        run.world.console.line(f"deploy of {run.roots.environment.name} {word}: {regions}")
 
 
 def _request(run: Deploy, region: str) -> Request:
     """The root's request, its templates packaged and uploaded."""
     environment = run.roots.environment
-    values = roots.resolve_values(run.roots, run.world.root, run.options.local, region, run.aws)
-    package = packaging.plan(run.world.root / "templates", environment.template, roots.store(run.roots, region, run.aws))
+    values = roots.resolve_values(run.roots, region, run.accounts)
+    package = packaging.plan(run.world.root / "templates", environment.template, roots.store(run.roots, region, run.tools))
     packaging.write(package, run.world.root / "build" / "packaged" / environment.name / region)
-    packaging.upload(package, run.aws.client("s3", region), run.target.account)
+    packaging.upload(package, run.tools.client("s3", region), run.roots.tools.account)
     return roots.root_request(run.roots, region, package, values)
 
 

@@ -1,4 +1,4 @@
-"""Package the templates: nested ones go to the release store's bucket, and each root gets an S3 URL and a quick-create link.
+"""Package the templates: nested ones and code go to the release store's bucket; each root gets an S3 URL and a quick-create link.
 
 Keys carry the content's hash: the same input gives the same keys, and only what is missing is uploaded. The packaged copies are in
 build/packaged/<environment>/<region>/. Without --env: every environment of parameters/.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from scripts.core import packaging, roots, session, settings, world
+from scripts.core import accounts, packaging, roots, settings, world
 from scripts.core.errors import CommandError
 from scripts.core.session import Aws
 from scripts.core.world import World
@@ -26,18 +26,17 @@ def _package(options: argparse.Namespace, here: World) -> int:
     loaded = [roots.load(here.root, name, options.local) for name in names]
     if not loaded:
         raise CommandError("there is nothing to package", "parameters/ has no files")
-    aws = here.open_aws(options.local, here.environ)
-    regions = tuple(dict.fromkeys(region for one in loaded for region in one.environment.regions))
-    target = session.identify(aws, regions)
-    here.console.line(target.line)
+    regions = [region for one in loaded for region in one.environment.regions]
+    entered = accounts.open_accounts(here.open_aws(options.local, here.environ), regions, [one.tools for one in loaded])
+    here.console.line(entered.target.line)
     for one in loaded:
-        session.require_account(target, one.environment.account, one.environment.file)
+        aws = entered.of(one.tools)
         for region in one.environment.regions:
-            _package_one(one, region, options, here, aws, target.account)
+            _package_one(one, region, options, here, aws)
     return 0
 
 
-def _package_one(one: roots.Roots, region: str, options: argparse.Namespace, here: World, aws: Aws, account: str) -> None:
+def _package_one(one: roots.Roots, region: str, options: argparse.Namespace, here: World, aws: Aws) -> None:
     environment = one.environment
     store = packaging.Store(options.bucket, region, aws.dns_suffix(region)) if options.bucket else roots.store(one, region, aws)
     folder = here.root / "build" / "packaged" / environment.name / region
@@ -45,9 +44,10 @@ def _package_one(one: roots.Roots, region: str, options: argparse.Namespace, her
     for template, stack_name in named.items():
         package = packaging.plan(here.root / "templates", template, store)
         packaging.write(package, folder)
-        uploaded = packaging.upload(package, aws.client("s3", region), account)
-        values = {"ServiceName": environment.service} if template in environment.needs else _literal(environment.parameters_in(region))
-        here.console.line(f"{stack_name} ({region}): {len(package.files)} templates, {len(uploaded)} uploaded")
+        uploaded = packaging.upload(package, aws.client("s3", region), one.tools.account)
+        values = roots.needed_values(one, template) if template in environment.needs else _literal(environment.parameters_in(region))
+        parts = f"{len(package.files)} templates" + (f", {len(package.archives)} folders of code" if package.archives else "")
+        here.console.line(f"{stack_name} ({region}): {parts}, {len(uploaded)} uploaded")
         here.console.line(f"  template: {package.root_url}")
         here.console.line(f"  console:  {packaging.quick_create_link(package.root_url, region, stack_name, values)}")
     here.console.line(f"  copies:   {folder.relative_to(here.root)}/")

@@ -12,17 +12,17 @@ AGENT = "0.0.0"
 _NEWEST_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 
 
+def of_account(environment: Environment) -> list[Problem]:
+    """The account alone: all that matters of an environment that another one uses."""
+    if environment.account != ACCOUNT:
+        return []
+    step = "put your account: aws sts get-caller-identity --query Account --output text"
+    return [Problem(f"{environment.file}: account", f"{ACCOUNT} is a placeholder", step)]
+
+
 def problems(environment: Environment) -> list[Problem]:
     """Each placeholder that is still there, with where to get the right value."""
-    found = []
-    if environment.account == ACCOUNT:
-        found.append(
-            Problem(
-                f"{environment.file}: account",
-                f"{ACCOUNT} is a placeholder",
-                "put your account: aws sts get-caller-identity --query Account --output text",
-            )
-        )
+    found = of_account(environment)
     for region in environment.regions:
         for key, value in environment.parameters_in(region).items():
             if value == IMAGE:

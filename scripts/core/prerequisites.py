@@ -120,9 +120,13 @@ def require_no_deployment(codedeploy: Any, stack: Stack, region: str) -> None:
         )
 
 
+# The outputs that name composites: what the update of a stack is taken back by. CloudFormation takes five triggers at most.
+COMPOSITES = ("EnvironmentCompositeAlarmName", "FleetCompositeAlarmName", "OneBoxCompositeAlarmName")
+
+
 def composite_triggers(cloudwatch: Any, stack: Stack, region: str) -> tuple[str, ...]:
     """The composites that watch an update of the stack, by ARN. CommandError when one fires already: CloudFormation would take the update back."""
-    names = [stack.outputs[key] for key in ("FleetCompositeAlarmName", "OneBoxCompositeAlarmName") if stack.outputs.get(key)]
+    names = [stack.outputs[key] for key in COMPOSITES if stack.outputs.get(key)]
     if not names:
         return ()
     # DescribeAlarms leaves composites out unless they are asked for.

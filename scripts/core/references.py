@@ -1,7 +1,8 @@
 """`${release-store.ArtifactBucketName}`: a value that another stack of this project gives.
 
-`${<root>.Output}` is a root that this environment needs, in the same Region. `${<environment>.Output}` is that environment's
-stack in its first Region, `${<environment>[1].Output}` in its second. Everything else in a value is literal.
+`${<root>.Output}` is a root that this environment needs, in the same Region; `${<root>@us-west-2.Output}` in that Region.
+`${<environment>.Output}` is that environment's stack in its first Region, `${<environment>[1].Output}` in its second. Everything
+else in a value is literal.
 """
 
 from __future__ import annotations
@@ -10,22 +11,23 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_REFERENCE = re.compile(r"\$\{([a-z][a-z0-9-]*)(?:\[(\d+)\])?\.([A-Za-z0-9]+)\}")
+_REFERENCE = re.compile(r"\$\{([a-z][a-z0-9-]*)(?:\[(\d+)\]|@([a-z]{2}(?:-[a-z]+)+-\d))?\.([A-Za-z0-9]+)\}")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Whose output, which of its Regions (an index), which output."""
+    """Whose output, which of its Regions (an index, or `region` by name where one is named), which output."""
 
     source: str
     region_index: int
     output: str
     text: str
+    region: str = ""
 
 
 def find(value: str) -> tuple[Reference, ...]:
     """The references in a value, in order."""
-    return tuple(Reference(m.group(1), int(m.group(2) or 0), m.group(3), m.group(0)) for m in _REFERENCE.finditer(value))
+    return tuple(Reference(m.group(1), int(m.group(2) or 0), m.group(4), m.group(0), m.group(3) or "") for m in _REFERENCE.finditer(value))
 
 
 def malformed(value: str) -> str | None:

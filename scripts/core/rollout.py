@@ -1,8 +1,8 @@
-"""Deploying stacks in several Regions at once: make ready, change sets, one question, execute, watch."""
+"""Deploying stacks in several Regions: make ready, change sets, one question, then execute and watch, wave after wave."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 from scripts.core import changes, changesets, parallel, recover, stacks, watch
@@ -33,12 +33,18 @@ def deploy(
     yes: bool,
     verbose: bool,
     adjust: Adjust = lambda request, stack: request,
+    waves: Sequence[Sequence[str]] = (),
+    verdict: MutableMapping[str, str] | None = None,
 ) -> dict[str, Stack]:
     """Deploys one stack per Region; returns each Region's stack as it is afterwards.
 
-    `adjust` completes a request once the deployed stack is known (rollback triggers). CommandError when any Region failed; the others
-    are still brought to their end. Nothing is executed unless all change sets could be made and the person agreed.
+    `adjust` completes a request once the deployed stack is known (rollback triggers). CommandError when any Region failed; the others of
+    its wave are still brought to their end, and the next wave is not begun. Nothing is executed unless all change sets could be made and
+    the person agreed. `waves` are the Regions in order (default: all at once); `verdict` takes how each Region ended, in that order.
     """
+    verdict = {} if verdict is None else verdict
+    waves = [[region for region in wave if region in work] for wave in waves] or [list(work)]
+    verdict.update({region: "not begun" for wave in waves for region in wave})
     outcomes = parallel.each({region: _planner(driver, request, adjust) for region, (driver, request) in work.items()}, clock)
     planned = {region: outcome.value for region, outcome in outcomes.items() if outcome.value is not None}
     failed = [outcome.error for outcome in outcomes.values() if outcome.error]
@@ -49,10 +55,30 @@ def deploy(
     for region, plan in planned.items():
         if not plan.change_set:
             console.line(f"{plan.request.stack_name} ({region}): no change")
+            verdict[region] = "no change"
     if to_do:
         _ask(to_do, console, yes, verbose)
-        _execute(to_do, console, clock)
+        _execute_waves(to_do, waves, console, clock, verdict)
     return {region: _after(plan) for region, plan in planned.items()}
+
+
+def _execute_waves(
+    to_do: Mapping[str, Planned], waves: Sequence[Sequence[str]], console: Console, clock: Clock, verdict: MutableMapping[str, str]
+) -> None:
+    """Executes wave after wave; when one fails the change sets of the later ones are thrown away."""
+    left = [wave for wave in ({region: to_do[region] for region in regions if region in to_do} for regions in waves) if wave]
+    count = len(left)
+    while left:
+        wave = left.pop(0)
+        if count > 1:
+            console.line(f"wave {count - len(left)} of {count}: {', '.join(wave)}")
+        try:
+            _execute(wave, console, clock, verdict)
+        except CommandError:
+            if left:
+                console.line(f"not begun, because a wave before it failed: {', '.join(region for later in left for region in later)}")
+            _discard(plan for later in left for plan in later.values())
+            raise
 
 
 def _planner(driver: Driver, request: Request, adjust: Adjust) -> Callable[[], Planned]:
@@ -100,22 +126,24 @@ def _ask(to_do: Mapping[str, Planned], console: Console, yes: bool, verbose: boo
         raise CommandError("Nothing was changed", "the answer was no")
 
 
-def _discard(plans: object) -> None:
-    for plan in plans:  # type: ignore[attr-defined]
+def _discard(plans: Iterable[Planned]) -> None:
+    for plan in plans:
         if plan.change_set:
             changesets.discard(plan.driver.cloudformation, plan.change_set.id, plan.change_set.stack_id, plan.change_set.kind == "CREATE")
 
 
-def _execute(to_do: Mapping[str, Planned], console: Console, clock: Clock) -> None:
+def _execute(to_do: Mapping[str, Planned], console: Console, clock: Clock, verdict: MutableMapping[str, str]) -> None:
     outcomes = parallel.each({region: _executor(plan) for region, plan in to_do.items()}, clock)
     errors = []
     for region, outcome in outcomes.items():
         if outcome.error:
             errors.append(outcome.error)
+            verdict[region] = "not known"
             continue
         watched = outcome.value
         assert watched is not None
         name = to_do[region].request.stack_name
+        verdict[region] = watched.stack.status
         console.line(f"{name} ({region}): {watched.stack.status} in {duration(watched.seconds)}")
         if watched.stack.status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             errors.append(failure(name, region, watched))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.core import constraints, packaging, references, settings, stacks, templates
+from scripts.core import constraints, packaging, placeholders, references, settings, stacks, templates
+from scripts.core.accounts import Accounts
 from scripts.core.changesets import Request
 from scripts.core.errors import BadInput, CommandError, Problem, WrongUse
 from scripts.core.references import Reference
@@ -15,15 +16,37 @@ from scripts.core.settings import Environment
 from scripts.core.templates import Template
 
 RELEASE_STORE = "release-store"
+# The environment whose account and first Region are the tools account and the home Region.
+PIPELINE = "pipeline"
+
+# What a needed root can take: it has no parameters file of its own.
+_PASSED = ("ServiceName", "ReaderAccountIds")
 
 
 @dataclass(frozen=True)
 class Roots:
-    """An environment with its templates read and its values checked as far as the files alone allow."""
+    """An environment with its templates read and its values checked as far as the files alone allow.
+
+    `tools` is where what environments share lives (the pipeline's file; without one, the environment itself); `sources` are the other
+    environments whose outputs it takes; `readers` are the other accounts that have environments, and read the release stores.
+    """
 
     environment: Environment
     template: Template
     needed: Mapping[str, Template]
+    tools: Environment
+    sources: Mapping[str, Environment]
+    readers: tuple[str, ...]
+
+    @property
+    def involved(self) -> tuple[Environment, ...]:
+        """Every environment whose account is acted in or read."""
+        return (self.environment, self.tools, *self.sources.values())
+
+    def needed_regions(self, need: str) -> tuple[str, ...]:
+        """Where a needed root is needed: the environment's own Regions, and those that a reference names."""
+        named = [reference.region for _, reference in _references(self.environment) if reference.source == need and reference.region]
+        return tuple(dict.fromkeys([*self.environment.regions, *named]))
 
 
 def load(root: Path, name: str, local: bool) -> Roots:
@@ -47,21 +70,52 @@ def load(root: Path, name: str, local: bool) -> Roots:
             )
         problems += [
             Problem(
-                f"{environment.file}: needs: {need}", f"templates/{need}.yaml requires {parameter}, and only ServiceName is passed to it"
+                f"{environment.file}: needs: {need}",
+                f"templates/{need}.yaml requires {parameter}, and only {' and '.join(_PASSED)} are passed to it",
             )
             for parameter, declared in spec.parameters.items()
-            if declared.default is None and parameter != "ServiceName"
+            if declared.default is None and parameter not in _PASSED
         ]
-    known = {*settings.names(root), *environment.needs}
-    for key, value in {
-        **environment.parameters,
-        **{k: v for values in environment.region_parameters.values() for k, v in values.items()},
-    }.items():
-        for reference in references.find(value):
-            problems += _check_reference(f"{environment.file}: {key}", reference, environment, needed, known)
+    others = {other: settings.load(root, other, local) for other in settings.names(root) if other != environment.name}
+    for key, reference in _references(environment):
+        problems += _check_reference(f"{environment.file}: {key}", reference, environment, needed, others)
+    used = {reference.source for _, reference in _references(environment)} & others.keys()
+    everywhere = {environment.name: environment, **others}
+    tools = everywhere.get(PIPELINE, environment)
+    problems += _check_home(environment, tools)
     if problems:
         raise BadInput(f"{environment.file} does not fit templates/{environment.template}.yaml", _unique(problems))
-    return Roots(environment, template, needed)
+    return Roots(
+        environment, template, needed, tools, {other: others[other] for other in sorted(used)}, readers(everywhere.values(), tools.account)
+    )
+
+
+def readers(environments: Iterable[Environment], tools_account: str) -> tuple[str, ...]:
+    """The accounts of environments other than the tools account; a placeholder is nobody to let in."""
+    return tuple(sorted({environment.account for environment in environments} - {tools_account, placeholders.ACCOUNT}))
+
+
+def _references(environment: Environment) -> list[tuple[str, Reference]]:
+    """(parameter, reference) of every value, those of single Regions too."""
+    values = [environment.parameters, *environment.region_parameters.values()]
+    return [(key, reference) for some in values for key, value in some.items() for reference in references.find(value)]
+
+
+def _check_home(environment: Environment, tools: Environment) -> list[Problem]:
+    """Values that must say what the pipeline's file says: roles trust that account, events go to that Region."""
+    home = {"ToolsAccountId": ("account", tools.account), "HomeRegion": ("first Region", tools.regions[0])}
+    problems = []
+    for region in environment.regions if tools is not environment else ():
+        for key, value in environment.parameters_in(region).items():
+            if key in home and not references.find(value) and value != home[key][1]:
+                problems.append(
+                    Problem(
+                        f"{environment.file}: {key}",
+                        f"it is {value}, and the {home[key][0]} of {tools.file} is {home[key][1]}",
+                        f"write {home[key][1]}",
+                    )
+                )
+    return problems
 
 
 def _unique(problems: list[Problem]) -> list[Problem]:
@@ -81,8 +135,9 @@ def _template(folder: Path, environment: Environment, name: str, key: str, root:
 
 
 def _check_reference(
-    where: str, reference: Reference, environment: Environment, needed: Mapping[str, Template], known: set[str]
+    where: str, reference: Reference, environment: Environment, needed: Mapping[str, Template], others: Mapping[str, Environment]
 ) -> list[Problem]:
+    known = {environment.name, *needed, *others}
     if reference.source not in known:
         return [
             Problem(
@@ -102,14 +157,22 @@ def _check_reference(
                 + settings.did_you_mean(reference.output, outputs),
             )
         ]
+    return [] if reference.source in needed else _check_region(where, reference, others[reference.source])
+
+
+def _check_region(where: str, reference: Reference, source: Environment) -> list[Problem]:
+    if reference.region and reference.region not in source.regions:
+        return [Problem(where, f"{reference.text}: {source.name} has only {', '.join(source.regions)}", "correct the Region")]
+    if reference.region_index >= len(source.regions):
+        return [Problem(where, f"{reference.text}: {source.name} has only {len(source.regions)} Regions", "correct the index")]
     return []
 
 
 def needed_request(roots: Roots, need: str, region: str) -> Request:
-    """A flat root that must be there first; it takes ServiceName, and goes by body."""
+    """A flat root that must be there first; it takes ServiceName and ReaderAccountIds, and goes by body."""
     template = roots.needed[need]
     environment = roots.environment
-    given = {"ServiceName": environment.service} if "ServiceName" in template.parameters else {}
+    given = needed_values(roots, need)
     return Request(
         stack_name=environment.needed_stack_name(need),
         region=region,
@@ -120,6 +183,12 @@ def needed_request(roots: Roots, need: str, region: str) -> Request:
         nested=False,
         no_shortcut=_is_open_ended(template),
     )
+
+
+def needed_values(roots: Roots, need: str) -> dict[str, str]:
+    """What is passed to a needed root, as far as its template takes it."""
+    values = {"ServiceName": roots.environment.service, "ReaderAccountIds": ",".join(roots.readers)}
+    return {key: value for key, value in values.items() if key in roots.needed[need].parameters}
 
 
 def root_request(roots: Roots, region: str, package: packaging.Package, values: Mapping[str, str]) -> Request:
@@ -144,25 +213,21 @@ def _is_open_ended(template: Template) -> bool:
     )
 
 
-def resolve_values(roots: Roots, root: Path, local: bool, region: str, aws: Aws) -> dict[str, str]:
-    """The root's values in a Region, every reference looked up, and then checked. Needs the stacks that they point to."""
+def resolve_values(roots: Roots, region: str, accounts: Accounts) -> dict[str, str]:
+    """The root's values in a Region, every reference looked up where it lives, and then checked. Needs the stacks that they point to."""
     environment = roots.environment
     found: dict[tuple[str, str], stacks.Stack | None] = {}
 
     def look_up(reference: Reference) -> str:
         if reference.source in roots.needed:
-            name, where, step = environment.needed_stack_name(reference.source), region, f"make deploy ENV={environment.name}"
+            owner, where, step = roots.tools, reference.region or region, f"make deploy ENV={environment.name}"
+            name = environment.needed_stack_name(reference.source)
         else:
-            other = settings.load(root, reference.source, local)
-            if reference.region_index >= len(other.regions):
-                raise WrongUse(
-                    f"{environment.file}: {reference.text}",
-                    f"{reference.source} has only {len(other.regions)} Regions",
-                    "correct the index",
-                )
-            name, where, step = other.stack_name, other.regions[reference.region_index], f"make deploy ENV={reference.source}"
+            owner = roots.sources[reference.source]
+            where = reference.region or owner.regions[reference.region_index]
+            name, step = owner.stack_name, f"make deploy ENV={reference.source}"
         if (name, where) not in found:
-            found[name, where] = stacks.find(aws.client("cloudformation", where), name)
+            found[name, where] = stacks.find(accounts.of(owner).client("cloudformation", where), name)
         return stacks.output(found[name, where], name, reference.output, where, step)
 
     values, problems = {}, []
@@ -179,7 +244,7 @@ def resolve_values(roots: Roots, root: Path, local: bool, region: str, aws: Aws)
 
 
 def store(roots: Roots, region: str, aws: Aws) -> packaging.Store:
-    """The release store's bucket of the Region, from its stack."""
+    """The release store's bucket of the Region, from its stack in the tools account (`aws`)."""
     name = roots.environment.needed_stack_name(RELEASE_STORE)
     stack = stacks.find(aws.client("cloudformation", region), name)
     if RELEASE_STORE not in roots.needed and stack is None:

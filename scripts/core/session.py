@@ -7,13 +7,15 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.credentials import AssumeRoleCredentialFetcher, CredentialProvider, CredentialResolver, DeferredRefreshableCredentials
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from scripts.core.errors import CommandError, WrongUse
 
@@ -33,6 +35,8 @@ class Aws(Protocol):
 
     def dns_suffix(self, region: str) -> str: ...
 
+    def assume(self, role: str, region: str) -> Aws: ...
+
 
 @dataclass(frozen=True)
 class Target:
@@ -50,7 +54,7 @@ class AwsSession:
 
     def __init__(self, core: botocore.session.Session, local: bool, endpoint: str | None, config: Config) -> None:
         self.local, self.endpoint = local, endpoint
-        self._session, self._config = boto3.Session(botocore_session=core), config
+        self._core, self._session, self._config = core, boto3.Session(botocore_session=core), config
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
@@ -75,6 +79,32 @@ class AwsSession:
         return _DNS_SUFFIXES[partition]
 
 
+    def assume(self, role: str, region: str) -> AwsSession:
+        """The same, as `role` (sts:AssumeRole through `region`). Credentials are fetched when first needed and renewed before they end."""
+        source = self._core.get_credentials()
+        if source is None:
+            raise NoCredentialsError()
+        endpoint = self.endpoint if self.local else None
+        make = partial(self._core.create_client, region_name=region, endpoint_url=endpoint, config=self._config)
+        fetcher = AssumeRoleCredentialFetcher(make, source, role, extra_args={"RoleSessionName": "handsoff"})
+        core = _local_core() if self.local else botocore.session.Session()
+        core.register_component("credential_provider", CredentialResolver([_Assumed(fetcher)]))
+        return AwsSession(core, self.local, self.endpoint, self._config)
+
+
+class _Assumed(CredentialProvider):  # type: ignore[misc]
+    """Gives a role's credentials to a session, and nothing else to fall back to."""
+
+    METHOD = CANONICAL_NAME = "assume-role"
+
+    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
+        super().__init__()
+        self._fetcher = fetcher
+
+    def load(self) -> DeferredRefreshableCredentials:
+        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
+
+
 def is_loopback(url: str) -> bool:
     """True when the URL's host is this machine."""
     host = urlsplit(url).hostname or ""
@@ -97,16 +127,20 @@ def open_session(local: bool, environ: Mapping[str, str]) -> AwsSession:
         raise WrongUse(
             "the local AWS needs its own keys", f"{' and '.join(missing)} not set", 'run it by make … LOCAL=1, or: eval "$(make local-env)"'
         )
-    core = botocore.session.Session(
+    core = _local_core()
+    core.set_credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN"))
+    # Path style: bucket names do not resolve under a loopback address. No proxies: a proxy would carry the call elsewhere.
+    return AwsSession(core, True, endpoint, Config(**_STANDARD, s3={"addressing_style": "path"}, proxies={}))
+
+
+def _local_core() -> botocore.session.Session:
+    return botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),
             "config_file": (None, None, os.devnull, None),
             "credentials_file": (None, None, os.devnull, None),
         }
     )
-    core.set_credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN"))
-    # Path style: bucket names do not resolve under a loopback address. No proxies: a proxy would carry the call elsewhere.
-    return AwsSession(core, True, endpoint, Config(**_STANDARD, s3={"addressing_style": "path"}, proxies={}))
 
 
 def _require_loopback(environ: Mapping[str, str]) -> None:
@@ -154,5 +188,5 @@ def require_account(target: Target, expected: str, file: str) -> None:
         raise WrongUse(
             f"the caller's account is {target.account}, not {expected}",
             f"{file} says account: {expected}",
-            "change AWS_PROFILE (or the keys) to that account, or the file if the environment has moved",
+            "change AWS_PROFILE (or the keys) to that account, write a role: of it into the file, or correct the file if the environment has moved",
         )

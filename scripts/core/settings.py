@@ -1,6 +1,7 @@
 """`parameters/<environment>.yaml`, with `parameters/local/<environment>.yaml` laid over it on the local AWS.
 
-Keys: template, account, regions, needs, parameters, region_parameters, tags, monitor_minutes. Mappings are merged, lists replaced.
+Keys: template, account, role, regions, waves, needs, parameters, region_parameters, tags, monitor_minutes. Mappings are merged, lists
+replaced. An overlay that says `account` or `regions` and not `role` or `waves` takes those of the file below only as far as they fit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scripts.core import constraints, documents, references
 from scripts.core.errors import BadInput, Problem, WrongUse
 from scripts.core.templates import ParameterSpec, Template, as_text
 
-_KEYS = ("template", "account", "regions", "needs", "parameters", "region_parameters", "tags", "monitor_minutes")
+_KEYS = ("template", "account", "role", "regions", "waves", "needs", "parameters", "region_parameters", "tags", "monitor_minutes")
 _REQUIRED = ("template", "account", "regions", "parameters")
 
 
@@ -27,7 +28,11 @@ class Environment:
     name: str
     template: str
     account: str
+    # The ARN of a role that commands assume where the caller's own account is another; "" for none.
+    role: str
     regions: tuple[str, ...]
+    # The Regions once more, in the order in which a deploy works them: those of one wave at once.
+    waves: tuple[tuple[str, ...], ...]
     needs: tuple[str, ...]
     parameters: Mapping[str, str]
     region_parameters: Mapping[str, Mapping[str, str]]
@@ -76,7 +81,7 @@ def load(root: Path, name: str, local: bool) -> Environment:
     declared = _list(document.get("regions"))
     overlay = f"parameters/local/{name}.yaml"
     if local and (root / overlay).exists():
-        document = merge(document, _read(root, overlay))
+        document = _lay_over(document, _read(root, overlay))
         file = f"{file} with {overlay}"
     return from_document(name, document, file, declared)
 
@@ -108,6 +113,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`merge`, without the role of another account and the waves of Regions that are gone."""
+    merged = merge(base, over)
+    if "account" in over and "role" not in over and over["account"] != base.get("account"):
+        merged.pop("role", None)
+    if "regions" in over and "waves" not in over:
+        left = [[region for region in _list(wave) if region in _list(over["regions"])] for wave in _list(base.get("waves"))]
+        merged["waves"] = [wave for wave in left if wave]
+    return merged
+
+
 def from_document(name: str, document: Mapping[str, Any], file: str, also_declared: Iterable[str] = ()) -> Environment:
     """Checks the document; raises BadInput with everything that is wrong at once.
 
@@ -122,7 +138,9 @@ def from_document(name: str, document: Mapping[str, Any], file: str, also_declar
         name=name,
         template=document["template"],
         account=str(document["account"]),
+        role=str(document.get("role") or ""),
         regions=regions,
+        waves=tuple(tuple(wave) for wave in document.get("waves") or ()) or (regions,),
         needs=tuple(document.get("needs") or ()),
         parameters=_texts(document["parameters"]),
         region_parameters={region: _texts(by_region.get(region) or {}) for region in regions},
@@ -134,9 +152,11 @@ def from_document(name: str, document: Mapping[str, Any], file: str, also_declar
 
 def _shape_faults(document: Mapping[str, Any], file: str) -> list[Problem]:
     problems = [Problem(f"{file}: {key}", "it is missing", f"add {key}: …") for key in _REQUIRED if not document.get(key)]
-    for key, kind in (("parameters", dict), ("region_parameters", dict), ("tags", dict), ("regions", list), ("needs", list)):
+    for key, kind in (("parameters", dict), ("region_parameters", dict), ("tags", dict), ("regions", list), ("needs", list), ("waves", list)):
         if document.get(key) and not isinstance(document[key], kind):
             problems.append(Problem(f"{file}: {key}", f"it must be a {'mapping' if kind is dict else 'list'}"))
+    if isinstance(document.get("waves"), list) and not all(isinstance(wave, list) and wave for wave in document["waves"]):
+        problems.append(Problem(f"{file}: waves", "it must be a list of lists of Regions", "write [[us-east-1], [us-west-2, eu-west-1]]"))
     for region, values in (document.get("region_parameters") or {}).items() if not problems else ():
         if values and not isinstance(values, dict):
             problems.append(Problem(f"{file}: region_parameters: {region}", "it must be a mapping"))
@@ -151,6 +171,7 @@ def _value_faults(document: Mapping[str, Any], file: str, regions: set[str]) -> 
         problems.append(
             Problem(f"{file}: account", f"{account!r} is not an account id of 12 digits", "aws sts get-caller-identity --query Account")
         )
+    problems += [*_role_faults(document, file), *_wave_faults(document, file)]
     if not re.fullmatch(r"\d{1,3}", minutes) or int(minutes) > 180:
         problems.append(Problem(f"{file}: monitor_minutes", f"{minutes!r} is not a number of minutes from 0 to 180"))
     for region in by_region:
@@ -167,6 +188,29 @@ def _value_faults(document: Mapping[str, Any], file: str, regions: set[str]) -> 
             step = "write ${<root or environment>.<Output>}, like ${release-store.ArtifactBucketName}"
             problems.append(Problem(f"{file}: {key}", f"{bad} is no reference", step))
     return problems
+
+
+def _role_faults(document: Mapping[str, Any], file: str) -> list[Problem]:
+    role = str(document.get("role") or "")
+    if not role:
+        return []
+    match = re.fullmatch(r"arn:aws[a-z-]*:iam::(\d{12}):role/[\w+=,.@/-]+", role)
+    if not match:
+        return [Problem(f"{file}: role", f"{role!r} is not the ARN of a role", "write arn:aws:iam::<account>:role/<name>")]
+    if match.group(1) != str(document["account"]):
+        return [Problem(f"{file}: role", f"it is a role of {match.group(1)}, and account: says {document['account']}", "correct one of them")]
+    return []
+
+
+def _wave_faults(document: Mapping[str, Any], file: str) -> list[Problem]:
+    """Waves name each of the Regions once, and no other."""
+    regions, named = list(document["regions"]), [region for wave in document.get("waves") or () for region in wave]
+    if not named or (sorted(named) == sorted(regions)):
+        return []
+    wrong = [f"{region} is not among regions" for region in dict.fromkeys(named) if region not in regions]
+    wrong += [f"{region} is in no wave" for region in regions if region not in named]
+    wrong += [f"{region} is there twice" for region in dict.fromkeys(named) if named.count(region) > 1]
+    return [Problem(f"{file}: waves", ", ".join(wrong), "name each Region of regions: in one wave")]
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

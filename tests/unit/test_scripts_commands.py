@@ -89,6 +89,7 @@ def test_deploy_packages_uploads_and_creates(place: Place) -> None:
     assert len(place.s3.puts) == 2
     assert place.recorder.text.splitlines()[0].startswith("Target: local AWS")
     assert (place.root / "build/packaged/gamma/us-east-1/environment/inner.yaml").exists()
+    assert place.recorder.text.splitlines()[-1] == "deploy of gamma done: us-east-1 CREATE_COMPLETE"
 
 
 def test_deploy_stops_before_anything_when_a_quota_does_not_suffice(place: Place) -> None:
@@ -250,8 +251,9 @@ class FakeCloudWatch:
 
 
 def test_triggers_are_the_composites_that_are_there() -> None:
-    stack = a_stack(FleetCompositeAlarmName="fleet-alarm", OneBoxCompositeAlarmName="gone")
-    assert prerequisites.composite_triggers(FakeCloudWatch("OK"), stack, "r") == ("arn:fleet-alarm",)
+    stack = a_stack(FleetCompositeAlarmName="fleet-alarm", OneBoxCompositeAlarmName="gone", EnvironmentCompositeAlarmName="all-of-it")
+    assert prerequisites.composite_triggers(FakeCloudWatch("OK"), stack, "r") == ("arn:all-of-it", "arn:fleet-alarm")
+    assert len(prerequisites.COMPOSITES) <= 5  # CloudFormation takes no more
     assert prerequisites.composite_triggers(FakeCloudWatch("OK"), a_stack(), "r") == ()
     with pytest.raises(CommandError, match="IGNORE_ALARMS=1"):
         prerequisites.composite_triggers(FakeCloudWatch("ALARM"), stack, "r")

@@ -272,3 +272,41 @@ def test_a_change_of_tags_alone_is_a_change() -> None:
     assert not changesets.is_unchanged(stack, "new", request(tags={"team": "y"}))
     assert not changesets.is_unchanged(stack, "old", request(tags={"team": "x"}))
     assert not changesets.is_unchanged(stack, None, request(tags={"team": "x"}))
+
+
+def in_waves(*waves: list[str], endings: dict[str, str]) -> tuple[dict[str, Bench], dict[str, str], CommandError | None]:
+    """Three Regions, each with its own CloudFormation; `endings` says how one ends if not well."""
+    benches = {region: Bench() for region in ("a", "b", "c")}
+    for region, ending in endings.items():
+        benches[region].cloudformation.endings = [ending]
+    work = {region: (bench.driver(), request()) for region, bench in benches.items()}
+    verdict: dict[str, str] = {}
+    first = benches["a"]
+    try:
+        rollout.deploy(work, first.recorder.console, first.clock, True, False, waves=waves, verdict=verdict)
+    except CommandError as error:
+        return benches, verdict, error
+    return benches, verdict, None
+
+
+def test_waves_follow_one_another_and_the_verdict_names_every_region() -> None:
+    benches, verdict, error = in_waves(["b"], ["c", "a"], endings={})
+    assert error is None and verdict == {"b": "CREATE_COMPLETE", "c": "CREATE_COMPLETE", "a": "CREATE_COMPLETE"}
+    assert list(verdict) == ["b", "c", "a"]
+    lines = [line for line in benches["a"].recorder.text.splitlines() if line.startswith("wave")]
+    assert lines == ["wave 1 of 2: b", "wave 2 of 2: c, a"]
+
+
+def test_a_wave_that_fails_stops_the_next() -> None:
+    benches, verdict, error = in_waves(["a"], ["b"], ["c"], endings={"b": "ROLLBACK_COMPLETE"})
+    assert error is not None
+    assert verdict == {"a": "CREATE_COMPLETE", "b": "ROLLBACK_COMPLETE", "c": "not begun"}
+    untouched = benches["c"].cloudformation
+    assert "execute_change_set" not in untouched.calls and untouched.change_sets == {}
+    assert "not begun, because a wave before it failed: c" in benches["a"].recorder.text
+
+
+def test_regions_of_one_wave_are_brought_to_their_end() -> None:
+    benches, verdict, error = in_waves(["a", "b"], ["c"], endings={"a": "ROLLBACK_COMPLETE"})
+    assert error is not None and verdict == {"a": "ROLLBACK_COMPLETE", "b": "CREATE_COMPLETE", "c": "not begun"}
+    assert benches["b"].cloudformation.calls[-1] == "execute_change_set"
