@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -16,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from configuration import Place
-from model import IN_FLIGHT, Deployment, Group, Location
+from model import IN_FLIGHT, Deployment, Group, Location, Rollback
 from releases import Releases
 
 CLIENTS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
@@ -25,6 +26,8 @@ SESSION_SECONDS = 3600
 RENEW_SECONDS = 600
 ATTEMPTS = 100
 BATCH = 25
+ENDED = ["Succeeded", "Failed", "Stopped"]
+SKEW_SECONDS = 60
 
 UNANSWERED = (BotoCoreError, ClientError)
 """What a Region that does not answer, or refuses, raises."""
@@ -58,6 +61,8 @@ class Document:
     alarms: tuple[str, ...]
     rollback_configurations: tuple[str, str, str]
     scopes: Mapping[str, ScopeDocument]
+    given: Mapping[str, Any]
+    """The document as it was read."""
 
 
 class Places:
@@ -96,10 +101,10 @@ class Places:
             self._documents[place] = known
         return known[1]
 
-    def groups(self, place: Place, rollback: str | None = None) -> tuple[Group, ...]:
+    def groups(self, place: Place, rollback: Rollback | None = None) -> tuple[Group, ...]:
         """The place's deployment groups with what is in flight, last attempted and last successful.
 
-        With the id of a rollback: also that rollback's own deployments at their end. Raises UNANSWERED, BadDocument.
+        With a rollback that is going on: also that rollback's own deployments at their end. Raises UNANSWERED, BadDocument.
         """
         document = self.document(place)
         return tuple(self._group(place, document, scope, rollback) for scope in document.scopes)
@@ -165,15 +170,15 @@ class Places:
 
     # One group
 
-    def _group(self, place: Place, document: Document, scope: str, rollback: str | None) -> Group:
+    def _group(self, place: Place, document: Document, scope: str, rollback: Rollback | None) -> Group:
         name = document.scopes[scope].group
         info = self.client(place, "codedeploy").get_deployment_group(
             applicationName=document.application, deploymentGroupName=name)["deploymentGroupInfo"]
         in_flight = self._newest(place, document.application, name, list(IN_FLIGHT))
         attempts: tuple[Deployment, ...] = ()
-        ended = self._newest(place, document.application, name, ["Succeeded", "Failed", "Stopped"]) if rollback else ()
         if rollback:
-            attempts = tuple(d for d in ended if d.description.startswith(f"handsoff rollback {rollback} "))
+            ended = self._newest(place, document.application, name, ENDED, rollback.began - SKEW_SECONDS)
+            attempts = tuple(d for d in ended if d.description.startswith(f"handsoff rollback {rollback.id} "))
         return Group(
             environment=place.environment, region=place.region, scope=scope, application=document.application, name=name,
             in_flight=in_flight, last_attempted=self._last_attempted(place, document.application, name, info),
@@ -188,12 +193,14 @@ class Places:
         attempted = self._named(place, info.get("lastAttemptedDeployment"))
         if attempted is None or (attempted.whole and not attempted.in_flight):
             return attempted
-        return next((d for d in self._newest(place, application, group, ["Succeeded", "Failed", "Stopped"]) if d.whole), None)
+        return next((d for d in self._newest(place, application, group, ENDED) if d.whole), None)
 
-    def _newest(self, place: Place, application: str, group: str, statuses: list[str]) -> tuple[Deployment, ...]:
+    def _newest(self, place: Place, application: str, group: str, statuses: list[str], since: float | None = None) -> tuple[Deployment, ...]:
         """A group's deployments in these states, newest first; at most ATTEMPTS of them."""
         codedeploy = self.client(place, "codedeploy")
-        ids = codedeploy.list_deployments(applicationName=application, deploymentGroupName=group, includeOnlyStatuses=statuses)["deployments"][:ATTEMPTS]
+        created = {} if since is None else {"createTimeRange": {"start": datetime.fromtimestamp(since, UTC)}}
+        ids = codedeploy.list_deployments(
+            applicationName=application, deploymentGroupName=group, includeOnlyStatuses=statuses, **created)["deployments"][:ATTEMPTS]
         infos: list[Any] = []
         for start in range(0, len(ids), BATCH):
             infos += codedeploy.batch_get_deployments(deploymentIds=ids[start:start + BATCH])["deploymentsInfo"]
@@ -232,6 +239,6 @@ def read_document(text: str, where: str) -> Document:
                                 scope["targetGroup"])
             for name, scope in given["scopes"].items()}
         return Document(given["region"], given["account"], given["application"], given["endpoint"], given["composite"], tuple(given["alarms"]),
-                        (third, half, everything), scopes)
+                        (third, half, everything), scopes, given)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadDocument(f"{where} is not an environment's document ({error!r}); deploy the environment's stack again") from error
