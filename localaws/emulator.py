@@ -1,4 +1,4 @@
-"""MiniStack, in this process: the only file that knows its private names.
+"""MiniStack, in this process: with delivery.py the only file that knows its private names.
 
 MiniStack (PyPI, MIT, pinned) serves S3, KMS, IAM, STS, SSM, SNS, EventBridge, Lambda, DynamoDB, ECR, Logs and EC2's records. Its
 services stay its own; ours are put beside or before them through the hooks below, each of which is asserted when it is taken, so
@@ -71,7 +71,8 @@ class Emulator:
             application: ("SERVICE_HANDLERS", "SERVICE_REGISTRY", "app", "AUTH", "_get_module"),
             iam_actions: ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
             iam_evaluator: ("EvalContext", "enforce", "evaluate_trust_policy", "caller_arn", "resolve_credential", "AuthError",
-                            "EvalResult", "_resource_policy", "combine_resource_policy", "_POLICY_REQUIRED"),
+                            "EvalResult", "_resource_policy", "combine_resource_policy", "_POLICY_REQUIRED", "_resolve_condition_key",
+                            "evaluate_resource_policy"),
             responses: ("request_scope", "get_account_id", "get_region"),
             router: ("SERVICE_PATTERNS", "extract_access_key_id"),
             cloudwatch_logs: ("_filter_log_events", "_compile_filter_pattern"), ecr: ("_describe_images", "_find_image"),
@@ -82,6 +83,7 @@ class Emulator:
                     raise EmulatorError(f"MiniStack {found} has no {owner.__name__}.{name}: localaws/emulator.py must be adapted.")
         if application.AUTH is not True:
             raise EmulatorError("MiniStack was imported before its environment was set: IAM would be off.")
+        self._cross_accounts()
         self._ask_kms_for_objects()
         self._name_resources()
         self._search_logs(cloudwatch_logs)
@@ -116,6 +118,24 @@ class Emulator:
             return await chosen(method, path, headers, body, query)
 
         self._app.SERVICE_HANDLERS[key] = choose
+
+    def guard(self, key: str, check: Callable[[Context, str, str, dict[str, str], bytes], None]) -> None:
+        """Ask `check(ctx, method, path, headers, body)` before each request of a service of MiniStack's; a ServiceError is the answer."""
+        original: Handler = self._app.SERVICE_HANDLERS[key]
+
+        def ask(headers: dict[str, str], path: str, body: bytes, query: dict[str, list[str]], ctx: Context) -> Any:
+            try:
+                check(ctx, headers[":method"], path, headers, body)
+            except ServiceError as error:
+                return wire.respond_error("json" if headers.get("x-amz-target") else "rest-json", error, ctx.request_id)
+            return None
+
+        asked = self._threaded(ask)
+
+        async def guarded(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> Any:
+            return await asked(method, path, headers, body, query) or await original(method, path, headers, body, query)
+
+        self._app.SERVICE_HANDLERS[key] = guarded
 
     def guard_registry(self, refusal: Callable[[str, str, Mapping[str, str]], Any]) -> None:
         """Let ECR's registry ask `refusal(method, path, headers)` before each request; what it returns is the answer, None lets it through."""
@@ -193,14 +213,15 @@ class Emulator:
                 resource_arn=resource, region=ctx.region, service_context={k.lower(): v for k, v in (keys or {}).items()},
                 principal_keys=principal.keys)
             result = self._evaluator.evaluate(context, principal.policies, *principal.limits)
+            kind = "resource" if result.decision == "Allow" else "identity"  # where the permission is missing, if it is
             namespace = action.split(":")[0]
             policy = self._evaluator._resource_policy(namespace, resource)
             if policy is not None:  # a KMS key's policy must allow it too, a bucket's may deny it
                 result = self._evaluator.combine_resource_policy(
                     result, context, *policy, required=namespace in self._evaluator._POLICY_REQUIRED, limits=principal.limits)
         if result.decision != "Allow":
-            reason = ("with an explicit deny in an identity-based policy" if result.decision == "Deny"
-                      else f"because no identity-based policy allows the {action} action")
+            reason = (f"with an explicit deny in {'a resource' if kind == 'resource' else 'an identity'}-based policy" if result.decision == "Deny"
+                      else f"because no {kind}-based policy allows the {action} action")
             raise ServiceError("AccessDenied" if action.split(":")[0] in _QUERY_IAM else "AccessDeniedException",
                                f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} {reason}",
                                403 if action.split(":")[0] in _QUERY_IAM else 400)
@@ -256,6 +277,64 @@ class Emulator:
     def root_credentials(self, account: str) -> dict[str, Any]:
         """Return the credentials of an account's root (service-linked work)."""
         return {"AccessKeyId": account, "SecretAccessKey": ROOT_SECRET, "Token": None, "Expiration": time.time() + 10 * 365 * 86400}
+
+    def _cross_accounts(self) -> None:
+        """Let accounts reach each other's buckets, keys and repositories as their policies say, by the principal that AWS would judge.
+
+        - aws:PrincipalArn of a role's session is the role's ARN (MiniStack: the session's).
+        - A resource's policy is looked up where the resource is (MiniStack: in the caller's account and Region), so that across accounts both
+          sides must allow.
+        - A bucket's policy is asked about the caller itself (MiniStack: about its account's root).
+        Source: IAM User Guide, "AWS global condition context keys" and "Cross-account policy evaluation logic".
+        """
+        evaluator, scope, s3 = self._evaluator, self._responses.request_scope, self._app._get_module("s3")
+        for name in ("_bucket_owner_account", "_foreign_bucket_allows", "_bucket_policies", "_bucket_encryption"):
+            if not hasattr(s3, name):
+                raise EmulatorError(f"MiniStack has no ministack.services.s3.{name}: localaws/emulator.py must be adapted.")
+        key_of, policy_of, foreign = evaluator._resolve_condition_key, evaluator._resource_policy, s3._foreign_bucket_allows
+
+        def condition_key(key: str, context: Any) -> Any:
+            if key.lower() == "aws:principalarn":
+                return self._role_arn(context.principal_arn)
+            if key.lower() in ("aws:resourceaccount", "s3:resourceaccount") and context.resource_arn.startswith("arn:aws:s3:::"):
+                return s3._bucket_owner_account(_bucket(context.resource_arn)) or context.principal_account
+            return key_of(key, context)
+
+        def resource_policy(service: str, resource_arn: str) -> Any:
+            parts = resource_arn.split(":", 5)
+            if len(parts) < 6:
+                return policy_of(service, resource_arn)
+            owner = s3._bucket_owner_account(_bucket(resource_arn)) if service == "s3" and not parts[4] else parts[4]
+            if not re.fullmatch(r"\d{12}", owner or ""):
+                return policy_of(service, resource_arn)
+            with scope(owner, parts[3] or self._responses.get_region()):
+                return policy_of(service, resource_arn)
+
+        def bucket_allows(owner: str, bucket: str, key: str, method: str, query: dict[str, list[str]], caller: str,
+                          headers: dict[str, str] | None = None) -> bool:
+            if not caller:
+                return bool(foreign(owner, bucket, key, method, query, caller, headers))
+            path = f"/{bucket}/{key}" if key else f"/{bucket}"
+            action = f"s3:{self._actions._s3_action(method, path, query)}"
+            with scope(owner, self._responses.get_region()):
+                keys = self._actions.s3_service_context(action, query, path, headers or {})
+            principal = evaluator.caller_arn()
+            context = evaluator.EvalContext(
+                principal_arn=principal, principal_type="AssumedRole" if ":assumed-role/" in principal else "User" if ":user/" in principal else "Root",
+                principal_account=caller, action=action, resource_arn=f"arn:aws:s3:::{path[1:]}", region=self._responses.get_region(),
+                service_context={name.lower(): value for name, value in keys.items()})
+            policy = s3._bucket_policies.get_scoped(owner, None, bucket)
+            return bool(policy) and evaluator.evaluate_resource_policy(policy, context).decision == "Allow"
+
+        evaluator._resolve_condition_key, evaluator._resource_policy, s3._foreign_bucket_allows = condition_key, resource_policy, bucket_allows
+
+    def _role_arn(self, principal_arn: str) -> str:
+        """The ARN of the role (with its path) behind an assumed role's ARN; another principal's ARN as it is."""
+        match = re.fullmatch(r"arn:([^:]+):sts::(\d{12}):assumed-role/([^/]+)/.*", principal_arn)
+        if match is None:
+            return principal_arn
+        record = self._iam._roles.get_scoped(match[2], None, match[3]) or {}
+        return str(record.get("Arn") or f"arn:{match[1]}:iam::{match[2]}:role/{match[3]}")
 
     def _name_resources(self) -> None:
         """Let Logs and SSM ask about the ARNs that AWS asks about, where MiniStack asks about others.
@@ -332,29 +411,31 @@ class Emulator:
         async def guarded(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]], **more: Any) -> Any:
             bucket, _, key = path.lstrip("/").partition("/")
             plain = bool(key) and not _SUBRESOURCES & set(query)
+            caller = self._responses.get_account_id()  # a request for another account's bucket goes on in that account
             if plain and (method == "PUT" or (method == "POST" and "uploads" in query)):
                 key_arn = headers.get("x-amz-server-side-encryption-aws-kms-key-id", "")
                 if not key_arn and "x-amz-server-side-encryption" not in headers:
-                    answer = await original("GET", f"/{bucket}", {"host": headers.get("host", "")}, b"", {"encryption": [""]})
-                    found = re.search(rb"<KMSMasterKeyID>([^<]+)</KMSMasterKeyID>", answer[2] if isinstance(answer[2], bytes) else b"")
-                    key_arn = found[1].decode() if found else ""
-                if refusal := self._kms_refusal("kms:GenerateDataKey", key_arn, headers, query):
+                    default = module._bucket_encryption.get_scoped(module._bucket_owner_account(bucket) or caller, None, bucket)
+                    found = re.search(r"<KMSMasterKeyID>([^<]+)</KMSMasterKeyID>", default or "")
+                    key_arn = found[1] if found else ""
+                if refusal := self._kms_refusal("kms:GenerateDataKey", key_arn, caller, headers, query):
                     return refusal
             response = await original(method, path, headers, body, query, **more)
             if plain and method == "GET" and response[0] < 300:
                 sent = {name.lower(): value for name, value in response[1].items()}
-                if refusal := self._kms_refusal("kms:Decrypt", sent.get("x-amz-server-side-encryption-aws-kms-key-id", ""), headers, query):
+                used = sent.get("x-amz-server-side-encryption-aws-kms-key-id", "")
+                if refusal := self._kms_refusal("kms:Decrypt", used, caller, headers, query):
                     return refusal
             return response
 
         module.handle_request = guarded
 
-    def _kms_refusal(self, action: str, key_arn: str, headers: dict[str, str], query: dict[str, list[str]]) -> Any:
+    def _kms_refusal(self, action: str, key_arn: str, caller: str, headers: dict[str, str], query: dict[str, list[str]]) -> Any:
         """Return S3's answer where the caller may not use a key, None where it may (or no key of the customer's is in play)."""
         if not key_arn.startswith("arn:") or ":alias/" in key_arn:
             return None
         region = key_arn.split(":")[3]
-        ctx = Context(self._responses.get_account_id(), region, "", self._router.extract_access_key_id(headers, query))
+        ctx = Context(caller, region, "", self._router.extract_access_key_id(headers, query))
         try:
             self.authorize(ctx, action, key_arn, {"kms:ViaService": f"s3.{region}.amazonaws.com", "kms:CallerAccount": ctx.account})
             return None
@@ -381,6 +462,11 @@ _SUBRESOURCES = {"acl", "tagging", "retention", "legal-hold", "attributes", "tor
 
 # Services whose refusals are `AccessDenied` with status 403 (Query, EC2, S3); JSON services answer `AccessDeniedException`.
 _QUERY_IAM = {"cloudformation", "autoscaling", "elasticloadbalancing", "cloudwatch", "ec2", "iam", "sts", "sns", "s3"}
+
+
+def _bucket(resource_arn: str) -> str:
+    """The bucket of an S3 ARN."""
+    return resource_arn.removeprefix("arn:aws:s3:::").split("/", 1)[0]
 
 
 def _for_service(document: str | dict[str, Any], service_principal: str) -> dict[str, Any]:
