@@ -71,6 +71,21 @@ deploy: $(if $(LOCAL),setup,$(VENV)/.stamp) ## Deploy ENV=gamma|prod|pipeline to
 destroy: $(VENV)/.stamp ## Remove the stacks of ENV (or all, or release-store); says what is kept and why
 	@$(AIM) $(PY) -m scripts.destroy --env "$(ENV)" $(FLAGS)
 
+# What a person writes goes by the shell's own variables (make exports those of its command line): no quote in it can break out.
+.PHONY: rollback
+rollback: $(VENV)/.stamp ## Take ENV back everywhere, with a REASON (TO=<commit>, FORCE=1, NO_WAIT=1)
+	@$(AIM) $(PY) -m scripts.rollback --env "$(ENV)" --reason "$$REASON" --to "$$TO" $(FLAGS) $(if $(FORCE),--force) $(if $(NO_WAIT),--no-wait)
+
+.PHONY: block unblock
+block: $(VENV)/.stamp ## Let no release into ENV, with a REASON
+	@$(AIM) $(PY) -m scripts.block --env "$(ENV)" --reason "$$REASON" $(FLAGS)
+unblock: $(VENV)/.stamp ## Open ENV again, with a REASON
+	@$(AIM) $(PY) -m scripts.unblock --env "$(ENV)" --reason "$$REASON" $(FLAGS)
+
+.PHONY: override
+override: $(VENV)/.stamp ## Let one RELEASE into ENV in spite of alarms and window, with a REASON
+	@$(AIM) $(PY) -m scripts.override --env "$(ENV)" --release "$$RELEASE" --reason "$$REASON" $(FLAGS)
+
 .PHONY: status
 status: $(VENV)/.stamp ## Stacks, pipeline and what runs where, of ENV
 	@$(AIM) $(PY) -m scripts.status --env "$(ENV)" $(FLAGS) $(if $(JSON),--json)

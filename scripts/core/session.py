@@ -20,6 +20,8 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from scripts.core.errors import CommandError, WrongUse
 
 _STANDARD = {"retries": {"mode": "standard", "max_attempts": 6}, "connect_timeout": 10, "read_timeout": 60}
+# Our functions answer an order within their own limit of 120 s; asked a second time meanwhile, they would be given it twice.
+_BY_SERVICE = {"lambda": Config(read_timeout=150, retries={"mode": "standard", "total_max_attempts": 1})}
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # AWS::URLSuffix of each partition.
 _DNS_SUFFIXES = {"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn"}
@@ -63,9 +65,8 @@ class AwsSession:
             if (service, region) not in self._clients:
                 # Only the local AWS is named to each client: otherwise botocore's own order of environment and profile holds.
                 endpoint = self.endpoint if self.local else None
-                self._clients[service, region] = self._session.client(
-                    service, region_name=region, endpoint_url=endpoint, config=self._config
-                )
+                config = self._config.merge(_BY_SERVICE[service]) if service in _BY_SERVICE else self._config
+                self._clients[service, region] = self._session.client(service, region_name=region, endpoint_url=endpoint, config=config)
             return self._clients[service, region]
 
     def dns_suffix(self, region: str) -> str:
