@@ -107,14 +107,15 @@ def stateful_resources_say_what_becomes_of_them(tree: Tree) -> Iterator[str]:
 
 @check
 def nothing_that_a_rollback_needs_expires(tree: Tree) -> Iterator[str]:
-    """Buckets are versioned, repositories immutable, and neither has a rule that expires what may still be deployed."""
+    """Buckets are versioned, repositories immutable, and nothing expires but what the rollback function tagged superseded."""
     for template in tree.values():
         for name, bucket in template.resources("AWS::S3::Bucket"):
             properties = bucket.get("Properties", {})
             if properties.get("VersioningConfiguration") != {"Status": "Enabled"}:
                 yield f"{template.path}: {name} is not versioned"
             for rule in properties.get("LifecycleConfiguration", {}).get("Rules", []):
-                if set(rule) - {"Id", "Status", "AbortIncompleteMultipartUpload"}:
+                tagged = rule.get("TagFilters") == [{"Key": "handsoff", "Value": "superseded"}]
+                if set(rule) - {"Id", "Status", "AbortIncompleteMultipartUpload"} and not tagged:
                     yield f"{template.path}: {name} expires objects: {sorted(rule)}"
         for name, repository in template.resources("AWS::ECR::Repository"):
             properties = repository.get("Properties", {})
@@ -139,14 +140,21 @@ def wildcards_have_reasons(tree: Tree) -> Iterator[str]:
 
 @check
 def services_are_trusted_for_this_account_alone(tree: Tree) -> Iterator[str]:
-    """A role that a service assumes asks for aws:SourceAccount, or another account could point the service at it (EC2 passes none)."""
+    """A role that a service assumes asks for aws:SourceAccount, or another account could point the service at it; one for an account, for its roles.
+
+    EC2 passes none; Lambda is not documented to, and takes a role from its own account only (iam:PassRole).
+    """
     for template in tree.values():
         for name, role in template.resources("AWS::IAM::Role"):
             for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
-                if statement.get("Principal") == {"Service": "ec2.amazonaws.com"}:
+                principal, condition = statement.get("Principal", {}), statement.get("Condition", {})
+                if principal in ({"Service": "ec2.amazonaws.com"}, {"Service": "lambda.amazonaws.com"}):
                     continue
-                if statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
-                    yield f"{template.path}: {name} trusts {statement.get('Principal')} for any account"
+                if set(principal) == {"AWS"}:
+                    if "aws:PrincipalArn" not in condition.get("ArnLike", {}):
+                        yield f"{template.path}: {name} trusts every role of {principal}"
+                elif condition.get("StringEquals", {}).get("aws:SourceAccount") != {"Ref": "AWS::AccountId"}:
+                    yield f"{template.path}: {name} trusts {principal} for any account"
 
 
 @check
@@ -215,8 +223,11 @@ def children_fit_on_a_page(tree: Tree) -> Iterator[str]:
 
 NAMED = {
     "AWS::CloudWatch::CompositeAlarm": "what pages and what rolls back finds it by its name",
+    "AWS::CloudWatch::Dashboard": "people type it",
     "AWS::CodeConnections::Connection": "the type asks for a name",
+    "AWS::CodePipeline::Pipeline": "the functions know it by its name before it is made",
     "AWS::SSM::Parameter": "the path is what the app is configured by",
+    "AWS::Synthetics::Canary": "the type asks for a name",
 }
 NAMES = {"AlarmName", "ApplicationName", "AssociationName", "AutoScalingGroupName", "BucketName", "ConnectionName", "DashboardName"}
 NAMES |= {"DeploymentConfigName", "DeploymentGroupName", "FunctionName", "GroupName", "InstanceProfileName", "LaunchTemplateName", "LogGroupName"}
@@ -224,6 +235,7 @@ NAMES |= {"Name", "ParameterName", "RepositoryName", "RoleName", "RuleName", "Ta
 REFERS = {
     ("AWS::CodeDeploy::DeploymentGroup", "ApplicationName"),
     ("AWS::CodeDeploy::DeploymentGroup", "DeploymentConfigName"),
+    ("AWS::Lambda::Permission", "FunctionName"),
     ("AWS::SSM::Association", "Name"),
 }
 
@@ -288,7 +300,10 @@ def composites_hold_every_metric_alarm(tree: Tree) -> Iterator[str]:
     for template in tree.values():
         alarms = {name for name, _ in template.resources("AWS::CloudWatch::Alarm")}
         for name, composite in template.resources("AWS::CloudWatch::CompositeAlarm"):
-            named = set(re.findall(r'ALARM\("\$\{(\w+)\}"\)', composite["Properties"]["AlarmRule"]["Fn::Sub"]))
+            texts = [part for part in walk(composite["Properties"]["AlarmRule"]) if isinstance(part, str)]
+            named = {name for text in texts for name in re.findall(r'ALARM\("\$\{(\w+)\}"\)', text)}
+            # Composites of other templates come as parameters.
+            named -= set(template.parameters)
             if named != alarms:
                 yield f"{template.path}: {name} and the metric alarms differ in {sorted(named ^ alarms)}"
 
