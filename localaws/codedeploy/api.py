@@ -313,6 +313,7 @@ class Api(Service):
             if params.get("targetInstances"):
                 raise ServiceError("InvalidTargetInstancesException", "Target instances are for blue/green deployments only.")
             revision = records.check_revision(params.get("revision"))
+            records.check_mode(params)
             records.check_rollback(params.get("autoRollbackConfiguration"))
             records.check_alarms(params.get("overrideAlarmConfiguration"))
             options = {key: params.get(key) for key in (

@@ -21,6 +21,7 @@ GROUP_KEYS = (
     "deploymentConfigName", "serviceRoleArn", "triggerConfigurations", "alarmConfiguration", "autoRollbackConfiguration",
     "deploymentStyle", "outdatedInstancesStrategy", "loadBalancerInfo", "terminationHookEnabled")
 """What CreateDeploymentGroup and UpdateDeploymentGroup set and GetDeploymentGroup gives back as it was."""
+_ROLLBACK_EVENTS = frozenset({"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"})
 _REFUSED = {
     "ec2TagFilters": "InvalidEC2TagException", "onPremisesInstanceTagFilters": "InvalidTagException",
     "ec2TagSet": "InvalidEC2TagCombinationException", "onPremisesTagSet": "InvalidOnPremisesTagCombinationException",
@@ -79,10 +80,21 @@ def check_group(group: Record) -> None:
     check_alarms(group.get("alarmConfiguration"))
 
 
+def check_mode(params: Record) -> None:
+    """Refuse ways to deploy that CodeDeploy does not know, or that this local AWS does not do."""
+    if params.get("deploymentMode", "STANDARD") != "STANDARD":
+        raise ServiceError("InvalidInputException", f"This local AWS does not serve the deployment mode {params['deploymentMode']}.")
+    if params.get("fileExistsBehavior", "DISALLOW") not in ("DISALLOW", "OVERWRITE", "RETAIN"):
+        raise ServiceError("InvalidFileExistsBehaviorException", (
+            f"The file exists behavior {params['fileExistsBehavior']} is invalid. Valid values are DISALLOW, OVERWRITE and RETAIN."))
+
+
 def check_rollback(config: Record | None) -> None:
     """Refuse automatic rollback without events."""
     if config and config.get("enabled") and not config.get("events"):
         raise ServiceError("InvalidAutoRollbackConfigException", "Automatic rollback is enabled, but no event is given that starts it.")
+    if unknown := set((config or {}).get("events") or []) - _ROLLBACK_EVENTS:
+        raise ServiceError("InvalidAutoRollbackConfigException", f"There is no event {', '.join(sorted(unknown))} that starts a rollback.")
 
 
 def check_alarms(config: Record | None) -> None:

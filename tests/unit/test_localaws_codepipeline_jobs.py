@@ -412,3 +412,48 @@ def test_who_answers_needs_the_action_on_everything(world: Gated) -> None:
     for operation in ("PutJobSuccessResult", "PutJobFailureResult"):
         assert list(world.api.permissions(operation, {"jobId": "j"}, CALLER)) == [(f"codepipeline:{operation}", "*")]
     assert refusal("m").response["Error"]["Code"] == "AccessDenied"
+
+
+def test_action_executions_are_listed_by_execution_and_latest_attempt(world: Gated) -> None:
+    world.gated()
+    execution = world.latest()["pipelineExecutionId"]
+    world.api.put_job_failure_result(CALLER, {"jobId": world.job()["id"], "failureDetails": {"type": "JobFailed", "message": "no"}})
+    world.api.retry_stage_execution(CALLER, {"pipelineName": "pipe", "stageName": "Gate", "retryMode": "ALL_ACTIONS", "pipelineExecutionId": execution})
+    world.settle()
+
+    def listed(**filters: Any) -> list[tuple[str, str]]:
+        found = world.api.list_action_executions(CALLER, {"pipelineName": "pipe", "filter": filters})["actionExecutionDetails"]
+        return [(a["actionName"], a["status"]) for a in found]
+
+    assert listed(pipelineExecutionId=execution)[:2] == [("Bake", "InProgress"), ("Bake", "Failed")]
+    assert listed(latestInPipelineExecution={"pipelineExecutionId": execution, "startTimeRange": "Latest"}) == [
+        ("Bake", "InProgress"), ("Build", "Succeeded"), ("Source", "Succeeded")]
+    assert len(listed(latestInPipelineExecution={"pipelineExecutionId": execution, "startTimeRange": "All"})) == 4
+    with pytest.raises(ServiceError) as refused:
+        listed(pipelineExecutionId="none")
+    assert refused.value.code == "PipelineExecutionNotFoundException"
+
+
+def test_executions_wait_before_a_closed_stage_the_newest_alone_and_go_on_when_it_opens(world: Gated) -> None:
+    world.gated()
+    world.say()
+    given = {"pipelineName": "pipe", "stageName": "Gate", "transitionType": "Inbound"}
+    world.api.disable_stage_transition(CALLER, {**given, "reason": "Blocked by rollback"})
+    waiting = []
+    for file in ("b.txt", "c.txt"):
+        world.outside.build = {**world.outside.build, "buildStatus": "IN_PROGRESS"}
+        world.push(file, file)
+        world.build_done()
+        waiting.append(world.latest()["pipelineExecutionId"])
+    calls = len(world.outside.events)
+    stage = world.api.get_pipeline_state(CALLER, {"name": "pipe"})["stageStates"][2]
+    assert stage["inboundExecution"]["pipelineExecutionId"] == waiting[1]
+    statuses = {s["pipelineExecutionId"]: s["status"] for s in
+                world.api.list_pipeline_executions(CALLER, {"pipelineName": "pipe"})["pipelineExecutionSummaries"]}
+    assert [statuses[one] for one in waiting] == ["Superseded", "InProgress"]
+    world.api.enable_stage_transition(CALLER, given)
+    world.settle()
+    assert len(world.outside.events) == calls + 1
+    assert world.action("Bake")["pipelineExecutionId"] == waiting[1]
+    assert list(world.api.permissions("DisableStageTransition", given, CALLER)) == [
+        ("codepipeline:DisableStageTransition", f"arn:aws:codepipeline:us-east-1:{ACCOUNT}:pipe/Gate")]
