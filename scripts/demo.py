@@ -22,7 +22,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts import deploy
-from scripts.core import settings, world
+from scripts.core import accounts, settings, world
 from scripts.core.clock import duration
 from scripts.core.errors import CommandError, WrongUse
 from scripts.demonstration import environments, summary
@@ -124,7 +124,8 @@ class Demonstration:
 
     def client_of(self, environment: str) -> Callable[[str, str], Any]:
         """boto3 clients of the account that an environment lives in."""
-        return self.aws.client
+        entered = accounts.open_accounts(self.aws, (self.region,), self.settings.values())
+        return entered.of(self.settings[environment]).client
 
     def _addresses(self) -> dict[str, str]:
         if not self.options.addresses:
@@ -180,30 +181,32 @@ class Demonstration:
         if self.first.status != "Succeeded":
             raise CommandError("the first release", f"it is {self.first.status}, caught in {self.first.caught_in}", "make status ENV=gamma LOCAL=1")
 
-    def ship(self, message: str, at_stage: Callable[[str, str], None] | None = None) -> Outcome:
+    def ship(self, message: str, at_action: Callable[[str, str, str], None] | None = None) -> Outcome:
         """Push and follow one release until it is out, or back, and nothing moves any more."""
         commit = self.repository.push(message)
         execution = self.pipeline.execution_of(commit, _TAKE_UP_SECONDS)
         self.say(f"  commit {commit[:12]}, execution {execution}")
-        return self.follow(commit, execution, at_stage)
+        return self.follow(commit, execution, at_action)
 
-    def follow(self, commit: str, execution: str, at_stage: Callable[[str, str], None] | None = None) -> Outcome:
+    def follow(self, commit: str, execution: str, at_action: Callable[[str, str, str], None] | None = None) -> Outcome:
         """Follow one execution until its release is out, or back, and nothing moves any more."""
-        return self.pipeline.follow(commit, execution, _RELEASE_SECONDS, at_stage, partial(self.wanting, commit))
+        return self.pipeline.follow(commit, execution, _RELEASE_SECONDS, at_action, partial(self.wanting, commit))
 
     def wanting(self, commit: str, caught_in: str | None) -> list[str]:
-        """What must still come to be where a release was caught: one release, another one, on all hosts, and the rollback over."""
-        environment = environment_of(caught_in)
-        if environment is None:
+        """What must still come to be where a release was caught and before: one release, another one, on all hosts, and the rollback over."""
+        caught = environment_of(caught_in)
+        if caught is None:
             return []
         found = []
-        for place in self.places_of(environment):
-            for scope in place.groups:
-                commits = set(self.commits(place, scope))
-                if len(commits) > 1 or commits & {commit, ""}:
-                    found.append(f"{place.name}/{scope} runs {_one([one or 'nothing' for one in commits])}")
-        under_way = None if found else self.control.record(environment).get("rollback")
-        return found + ([f"{environment} is still being taken back: {under_way}"] if under_way else [])
+        for environment in ENVIRONMENTS[:ENVIRONMENTS.index(caught) + 1]:
+            for place in self.places_of(environment):
+                for scope in place.groups:
+                    commits = set(self.commits(place, scope))
+                    if len(commits) > 1 or commits & {commit, ""}:
+                        found.append(f"{place.name}/{scope} runs {_one([one or 'nothing' for one in commits])}")
+            under_way = None if found else self.control.record(environment).get("rollback")
+            found += [f"{environment} is still being taken back: {under_way}"] if under_way else []
+        return found
 
     def quiet(self, seconds: float = _QUIET_SECONDS) -> list[str]:
         """Wait until no metric alarm of any place fires; return those that still do after `seconds`."""

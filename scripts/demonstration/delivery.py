@@ -116,11 +116,11 @@ class Pipeline:
             pipelineName=self.name, filter={"pipelineExecutionId": execution_id})
         return [action for page in pages for action in page["actionExecutionDetails"]][::-1]
 
-    def follow(self, commit: str, execution_id: str, seconds: float, at_stage: Callable[[str, str], None] | None = None,
+    def follow(self, commit: str, execution_id: str, seconds: float, at_action: Callable[[str, str, str], None] | None = None,
                wanting: Callable[[str | None], Sequence[str]] | None = None) -> Outcome:
         """Wait until the execution is over and nothing moves any more, and return how it went.
 
-        `at_stage(stage, status)` is called when an action of the execution changes. `wanting(caught_in)` says what else must come to be
+        `at_action(stage, action, status)` is called when an action of the execution changes. `wanting(caught_in)` says what else must come to be
         before all is settled. Raises DeliveryError when the execution is not over after `seconds`.
         """
         began = self._clock.seconds()
@@ -132,8 +132,8 @@ class Pipeline:
                     seen[action["actionExecutionId"]] = action["status"]
                     self._say(f"  {duration(self._clock.seconds() - began):>6}  {action['stageName'] + ' ' + action['actionName']:<16} "
                               f"{action['status']}{_reason(action)}")
-                    if at_stage:
-                        at_stage(action["stageName"], action["status"])
+                    if at_action:
+                        at_action(action["stageName"], action["actionName"], action["status"])
             if status in _FINAL_EXECUTION:
                 return self._outcome(commit, execution_id, status, began, wanting)
             self._clock.sleep(1)

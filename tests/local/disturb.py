@@ -1,0 +1,115 @@
+"""What goes wrong around a release, each undone at the end: alarms that fire or are gone, roles that may nothing, rules that are off, hosts that die."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from scripts import demo
+from scripts.demonstration.environments import Place
+
+_ALARM = ("AlarmName", "AlarmDescription", "ActionsEnabled", "OKActions", "AlarmActions", "InsufficientDataActions", "MetricName", "Namespace", "Statistic",
+          "ExtendedStatistic", "Dimensions", "Period", "Unit", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator",
+          "TreatMissingData", "EvaluateLowSampleCountPercentile", "Metrics", "ThresholdMetricId")
+"""What PutMetricAlarm takes of what DescribeAlarms gives."""
+
+
+def place_of(delivery: demo.Demonstration, environment: str, region: str) -> Place:
+    """One Region of an environment."""
+    return next(place for place in delivery.places if (place.environment, place.region) == (environment, region))
+
+
+def alarm(place: Place, part: str) -> dict[str, Any]:
+    """The metric alarm of a place whose name has `part` in it, that its fleet's group watches."""
+    group = place.client("codedeploy", place.region).get_deployment_group(
+        applicationName=place.application, deploymentGroupName=place.groups["fleet"])["deploymentGroupInfo"]
+    names = [one["name"] for one in group["alarmConfiguration"]["alarms"]]
+    (name,) = [name for name in names if part in name]
+    (found,) = place.client("cloudwatch", place.region).describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return dict(found)
+
+
+@contextlib.contextmanager
+def firing(place: Place, part: str = "-Faults-") -> Iterator[str]:
+    """Let an alarm of the fleet fire by a threshold below all that it measures; yields its name."""
+    found = alarm(place, part)
+    cloudwatch = place.client("cloudwatch", place.region)
+    before = {key: found[key] for key in _ALARM if key in found}
+    cloudwatch.put_metric_alarm(**{**before, "Threshold": -1.0, "ComparisonOperator": "GreaterThanThreshold"})
+    try:
+        yield str(found["AlarmName"])
+    finally:
+        cloudwatch.put_metric_alarm(**before)
+
+
+@contextlib.contextmanager
+def missing(place: Place, part: str = "LatencyP99") -> Iterator[str]:
+    """Take an alarm of the fleet away; yields its name."""
+    found = alarm(place, part)
+    cloudwatch = place.client("cloudwatch", place.region)
+    cloudwatch.delete_alarms(AlarmNames=[found["AlarmName"]])
+    try:
+        yield str(found["AlarmName"])
+    finally:
+        cloudwatch.put_metric_alarm(**{key: found[key] for key in _ALARM if key in found})
+
+
+def role_name(arn: str) -> str:
+    """The name of a role."""
+    return arn.rpartition("/")[2]
+
+
+@contextlib.contextmanager
+def denied(iam: Any, role: str, *actions: str) -> Iterator[None]:
+    """Deny a role these actions, all if none are named, by one more inline policy."""
+    statement = {"Effect": "Deny", "Action": list(actions) or "*", "Resource": "*"}
+    iam.put_role_policy(RoleName=role, PolicyName="disturbed", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="disturbed")
+
+
+def resources(delivery: demo.Demonstration, environment: str, kind: str, region: str | None = None) -> list[str]:
+    """The physical ids of all resources of a type in an environment's tree of stacks (the pipeline's too)."""
+    region = region or delivery.region
+    client = delivery.client_of(environment)("cloudformation", region)
+    found, open_ = [], [delivery.settings[environment].stack_name]
+    while open_:
+        for one in client.describe_stack_resources(StackName=open_.pop())["StackResources"]:
+            if one["ResourceType"] == "AWS::CloudFormation::Stack":
+                open_.append(one["PhysicalResourceId"])
+            elif one["ResourceType"] == kind:
+                found.append(str(one["PhysicalResourceId"]))
+    return found
+
+
+@contextlib.contextmanager
+def rules_off(delivery: demo.Demonstration, schedule_too: bool = False) -> Iterator[list[str]]:
+    """Lose every event of the pipeline's rules; the reconciler's schedule goes on unless `schedule_too`. Yields the rules' names."""
+    events = delivery.aws.client("events", delivery.region)
+    rules = [rule.rpartition("|")[2] for rule in resources(delivery, "pipeline", "AWS::Events::Rule")]
+    off = [rule for rule in rules if schedule_too or "ScheduleExpression" not in events.describe_rule(Name=rule)]
+    assert off, "the pipeline has no rules"
+    for rule in off:
+        events.disable_rule(Name=rule)
+    try:
+        yield off
+    finally:
+        for rule in off:
+            events.enable_rule(Name=rule)
+
+
+@contextlib.contextmanager
+def setting(places: Sequence[Place], service: str, scope: str, name: str, value: str = "1") -> Iterator[None]:
+    """Give the hosts of a scope (`app`: of all) of these places a setting, with their next deployment."""
+    path = f"/{service}/{places[0].environment}/{scope}/{name}"
+    for place in places:
+        place.client("ssm", place.region).put_parameter(Name=path, Value=value, Type="String", Overwrite=True)
+    try:
+        yield
+    finally:
+        for place in places:
+            place.client("ssm", place.region).delete_parameter(Name=path)
