@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 import logging
@@ -21,7 +22,7 @@ import docker
 import docker.errors
 from botocore.exceptions import ClientError
 
-from localaws import dns, emulator, tls
+from localaws import delivery, dns, emulator, guards, tls
 from localaws.clients import SessionClients
 from localaws.clock import SystemClock
 from localaws.service import Clients, Context, Network, ServiceError
@@ -99,6 +100,9 @@ class LocalAws:
             self.services[folder] = service
             self.emulator.extend(key, service)
         self.emulator.guard_registry(self.services["ecr"].refusal)
+        self.emulator.guard("lambda", functools.partial(guards.function, self))
+        self.emulator.guard("events", functools.partial(guards.target, self))
+        self.delivery = delivery.Delivery(self.emulator, self.state_dir / "functions", self.services["cloudwatch"].record)
         self.services["hosts"] = importlib.import_module("localaws.hosts.api").Hosts(self)
         self.emulator.register_commands(*_COMMANDS, handle=self.services["codedeploy"].handle_command)
 
@@ -152,6 +156,10 @@ class LocalAws:
         """See `localaws.service.Aws.check_pass_role`."""
         self.emulator.authorize(ctx, "iam:PassRole", role_arn, {"iam:PassedToService": service_principal})
         self.emulator.role(role_arn)
+
+    def topic_refusal(self, topic_arn: str, service_principal: str, source_arn: str) -> str:
+        """See `localaws.service.Aws.topic_refusal`."""
+        return self.delivery.topic_refusal(topic_arn, service_principal, source_arn)
 
     def emit(self, account: str, region: str, source: str, detail_type: str, detail: dict[str, Any],
              resources: list[str]) -> None:
@@ -252,6 +260,7 @@ class LocalAws:
         finally:
             name_server.close()
             state.write_text(json.dumps({name: service.dump() for name, service in self.services.items()}))
+            self.delivery.close()
             self.emulator.close()
 
     def _balancer(self, name: str) -> str:

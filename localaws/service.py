@@ -122,6 +122,10 @@ class Aws(Protocol):
         """Raise unless the caller may iam:PassRole `role_arn` to `service_principal`, and the role exists."""
         ...
 
+    def topic_refusal(self, topic_arn: str, service_principal: str, source_arn: str) -> str:
+        """Return why a topic's policy or key would not take a message of an AWS service for `source_arn`; '' if they would."""
+        ...
+
     def emit(self, account: str, region: str, source: str, detail_type: str, detail: dict[str, Any],
              resources: list[str]) -> None:
         """Put an AWS event (source aws.codepipeline, …) on the account's default event bus of the Region."""

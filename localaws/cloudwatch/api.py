@@ -502,6 +502,9 @@ class Api(Service):
 
         if not action.startswith("arn:aws:sns:"):
             return "The local AWS carries out actions on SNS topics only"
+        if refusal := self.aws.topic_refusal(action, "cloudwatch.amazonaws.com", alarm["AlarmArn"]):
+            log.warning("alarm %s: %s", alarm["AlarmName"], refusal)
+            return str(refusal)
         try:
             self.aws.as_service(account).client("sns", action.split(":")[3]).publish(
                 TopicArn=action, Subject=notices.subject(alarm, new, region), Message=notices.message(alarm, old, new, account, region))

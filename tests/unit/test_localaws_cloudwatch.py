@@ -29,6 +29,10 @@ class FakeAws:
     def spawn(self, name: str, work: Any) -> None:
         work()
 
+    def topic_refusal(self, topic: str, service: str, source: str) -> str:
+        assert service == "cloudwatch.amazonaws.com"
+        return "the topic's policy refuses" if topic.endswith(":closed") else ""
+
     def emit(self, *event: Any) -> None:
         self.events.append(event)
 
