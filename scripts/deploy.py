@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
 def _deploy(options: argparse.Namespace, here: World) -> int:
     loaded = roots.load(here.root, options.env, options.local)
     environment = loaded.environment
-    regions = [*environment.regions, *(region for need in environment.needs for region in loaded.needed_regions(need))]
+    regions = [*environment.regions, *(region for need in environment.needs for region in roots.regions_of(environment, need))]
     entered = accounts.open_accounts(here.open_aws(options.local, here.environ), regions, loaded.involved)
     here.console.line(entered.target.line)
     # Before the account: it is one of the placeholders, and "the caller's account is not 111122223333" would not help.
@@ -108,7 +108,7 @@ def _lock(run: Deploy) -> None:
 
 def _deploy_needed(run: Deploy) -> None:
     for need in run.roots.environment.needs:
-        regions = run.roots.needed_regions(need)
+        regions = roots.regions_of(run.roots.environment, need)
         work = {region: (run.driver(run.tools, region), roots.needed_request(run.roots, need, region)) for region in regions}
         rollout.deploy(work, run.world.console, run.world.clock, run.options.yes, run.options.verbose)
 

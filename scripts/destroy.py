@@ -10,17 +10,36 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from scripts.core import parallel, prerequisites, recover, removal, session, stacks, watch, world
+from scripts.core import accounts, parallel, prerequisites, recover, removal, stacks, watch, world
+from scripts.core.accounts import Accounts
 from scripts.core.console import table
 from scripts.core.errors import CommandError, WrongUse
 from scripts.core.progress import Board
 from scripts.core.recover import Driver
 from scripts.core.removal import Item, KeptResource
-from scripts.core.session import Aws, Target
 from scripts.core.settings import Environment
 from scripts.core.stacks import Stack
 from scripts.core.world import World
+
+
+@dataclass(frozen=True)
+class Destroy:
+    """One run of the command."""
+
+    name: str
+    options: argparse.Namespace
+    world: World
+    environments: dict[str, Environment]
+    accounts: Accounts
+
+    def client(self, service: str, item: Item) -> Any:
+        """A client for a stack's account and Region."""
+        return self.accounts.of(self.environments[item.owner]).client(service, item.region)
+
+    def reaches(self, item: Item) -> bool:
+        return self.accounts.reaches(self.environments[item.owner])
 
 
 @dataclass(frozen=True)
@@ -41,71 +60,77 @@ def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
 
 def _destroy(options: argparse.Namespace, here: World) -> int:
     environments = removal.load_all(here.root, options.local)
-    removal.plan(options.env, environments)  # Refuses an unknown name before any call.
-    aws = here.open_aws(options.local, here.environ)
-    regions = tuple(dict.fromkeys(region for environment in environments.values() for region in environment.regions))
-    target = session.identify(aws, regions)
-    here.console.line(target.line)
-    steps = removal.plan(options.env, _in_account(options.env, environments, target, here))
-    found = [_find(aws, step, here) for step in steps]
+    steps = removal.plan(options.env, environments)  # Refuses an unknown name before any call.
+    involved = dict.fromkeys(item.owner for step in steps for item in step)
+    regions = [item.region for step in steps for item in step]
+    entered = accounts.open_accounts(here.open_aws(options.local, here.environ), regions, [environments[name] for name in involved])
+    here.console.line(entered.target.line)
+    run = Destroy(options.env, options, here, environments, entered)
+    found = [_find(run, step) for step in _reached(run, steps)]
     if not any(found):
         here.console.line("Nothing to do: there is no stack of it.")
         return 0
-    _refuse_if_used(options.env, environments, aws)
-    _show(found, here, options.env, environments, aws)
+    _refuse_if_used(run)
+    _show(run, found)
     if not here.console.confirm("Remove these stacks?", options.yes):
         raise CommandError("Nothing was removed", "the answer was no")
     board = Board(here.console)
     for step in found:
-        _remove(step, options, here, aws, board)
+        _remove(run, step, board)
     _tell_kept([kept for step in found for one in step for kept in one.kept], here)
     return 0
 
 
-def _in_account(name: str, environments: dict[str, Environment], target: Target, here: World) -> dict[str, Environment]:
-    """The environments of the caller's account. A named one must be of it."""
-    if name in environments:
-        session.require_account(target, environments[name].account, environments[name].file)
-    here_too = {key: environment for key, environment in environments.items() if environment.account == target.account}
-    for key in environments.keys() - here_too.keys():
-        here.console.line(f"not touched: {key} is in account {environments[key].account}")
-    if not here_too:
-        raise WrongUse(f"no environment of parameters/ is in account {target.account}", "", "change AWS_PROFILE (or the keys)")
-    return here_too
+def _reached(run: Destroy, steps: list[list[Item]]) -> list[list[Item]]:
+    """The steps in accounts that can be entered. What is named must be; of `all`, what cannot be is left, and what it may use too."""
+    if run.name != removal.ALL:
+        for item in (item for step in steps for item in step):
+            run.accounts.of(run.environments[item.owner])
+        return steps
+    out_of_reach = [environment for environment in run.environments.values() if not run.accounts.reaches(environment)]
+    for environment in out_of_reach:
+        run.world.console.line(f"not touched: {environment.name} is in account {environment.account}")
+    if len(out_of_reach) == len(run.environments):
+        raise WrongUse(f"no environment of parameters/ is in account {run.accounts.target.account}", "", "change AWS_PROFILE (or the keys)")
+    used = {environment.needed_stack_name(need) for environment in out_of_reach for need in environment.needs}
+    for name in sorted(used & {item.stack_name for step in steps for item in step}):
+        run.world.console.line(f"not touched: {name}, which they use")
+    return [[item for item in step if run.reaches(item) and item.stack_name not in used] for step in steps]
 
 
-def _find(aws: Aws, step: Sequence[Item], here: World) -> list[Found]:
+def _find(run: Destroy, step: Sequence[Item]) -> list[Found]:
     def look(item: Item) -> Found | None:
-        cloudformation = aws.client("cloudformation", item.region)
+        cloudformation = run.client("cloudformation", item)
         stack = stacks.find(cloudformation, item.stack_name)
         if stack is None or stack.status == "DELETE_COMPLETE":
             return None
         if prerequisites.deployment_groups(stack):
-            prerequisites.require_no_deployment(aws.client("codedeploy", item.region), stack, item.region)
+            prerequisites.require_no_deployment(run.client("codedeploy", item), stack, item.region)
         return Found(item, stack, tuple(removal.kept(cloudformation, stack)), removal.resource_total(cloudformation, stack))
 
     jobs: dict[str, Callable[[], Found | None]] = {f"{item.region} {item.stack_name}": partial(look, item) for item in step}
-    return [one for one in parallel.all_or_raise(jobs, here.clock).values() if one]
+    return [one for one in parallel.all_or_raise(jobs, run.world.clock).values() if one]
 
 
-def _refuse_if_used(name: str, environments: dict[str, Environment], aws: Aws) -> None:
+def _refuse_if_used(run: Destroy) -> None:
     """What environments share goes last."""
-    if name in environments or name == removal.ALL:
+    if run.name in run.environments or run.name == removal.ALL:
         return
     used = [
         item
-        for item in removal.users_of(name, environments.values())
-        if stacks.find(aws.client("cloudformation", item.region), item.stack_name)
+        for item in removal.users_of(run.name, run.environments.values())
+        if stacks.find(run.client("cloudformation", item), item.stack_name)
     ]
     if used:
         raise CommandError(
-            f"{name} is still needed",
+            f"{run.name} is still needed",
             ", ".join(f"{item.stack_name} ({item.region})" for item in used) + " use it",
             "remove those first (make destroy ENV=…), or all at once: ENV=all",
         )
 
 
-def _show(found: list[list[Found]], here: World, name: str, environments: dict[str, Environment], aws: Aws) -> None:
+def _show(run: Destroy, found: list[list[Found]]) -> None:
+    here, name, environments = run.world, run.name, run.environments
     here.console.line("These stacks go:")
     here.console.line(
         table([(one.item.stack_name, one.item.region, one.stack.status, f"{one.total} resources") for step in found for one in step])
@@ -120,7 +145,7 @@ def _show(found: list[list[Found]], here: World, name: str, environments: dict[s
         using = [
             item
             for item in removal.users_of(name, environments.values())
-            if stacks.find(aws.client("cloudformation", item.region), item.stack_name)
+            if run.reaches(item) and stacks.find(run.client("cloudformation", item), item.stack_name)
         ]
         for item in using:
             here.console.line(
@@ -128,10 +153,12 @@ def _show(found: list[list[Found]], here: World, name: str, environments: dict[s
             )
 
 
-def _remove(step: Sequence[Found], options: argparse.Namespace, here: World, aws: Aws, board: Board) -> None:
+def _remove(run: Destroy, step: Sequence[Found], board: Board) -> None:
+    here, options = run.world, run.options
+
     def remove(one: Found) -> watch.Watched:
         driver = Driver(
-            cloudformation=aws.client("cloudformation", one.item.region),
+            cloudformation=run.client("cloudformation", one.item),
             region=one.item.region,
             board=board,
             clock=here.clock,

@@ -8,7 +8,7 @@ else in a value is literal.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _REFERENCE = re.compile(r"\$\{([a-z][a-z0-9-]*)(?:\[(\d+)\]|@([a-z]{2}(?:-[a-z]+)+-\d))?\.([A-Za-z0-9]+)\}")
@@ -28,6 +28,11 @@ class Reference:
 def find(value: str) -> tuple[Reference, ...]:
     """The references in a value, in order."""
     return tuple(Reference(m.group(1), int(m.group(2) or 0), m.group(4), m.group(0), m.group(3) or "") for m in _REFERENCE.finditer(value))
+
+
+def of(*parameters: Mapping[str, str]) -> tuple[Reference, ...]:
+    """The references in every value of some mappings."""
+    return tuple(reference for values in parameters for value in values.values() for reference in find(value))
 
 
 def malformed(value: str) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.core import documents, references, settings, stacks, templates
+from scripts.core import documents, references, roots, settings, stacks, templates
 from scripts.core.errors import WrongUse
 from scripts.core.settings import Environment
 from scripts.core.stacks import Stack
@@ -24,10 +24,11 @@ _WHY = {
 
 @dataclass(frozen=True)
 class Item:
-    """One root stack to remove."""
+    """One root stack to remove; `owner` is the environment whose account it is in."""
 
     stack_name: str
     region: str
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,9 @@ def order(environments: Iterable[Environment]) -> list[Environment]:
     left = {environment.name: environment for environment in environments}
     used_by: dict[str, set[str]] = {name: set() for name in left}
     for name, environment in left.items():
-        for value in environment.parameters.values():
-            for reference in references.find(value):
-                if reference.source in used_by:
-                    used_by[reference.source].add(name)
+        for reference in references.of(environment.parameters, *environment.region_parameters.values()):
+            if reference.source in used_by:
+                used_by[reference.source].add(name)
     ordered: list[Environment] = []
     while left:
         free = sorted(name for name in left if not used_by[name] & left.keys())
@@ -73,10 +73,11 @@ def plan(name: str, environments: Mapping[str, Environment]) -> list[list[Item]]
         reason = f"there are {', '.join(known)}" + settings.did_you_mean(name, known)
         raise WrongUse(f"there is no environment {name!r}" if name else "no environment is named", reason, "name one with ENV=…")
     chosen = [environments[name]] if name in environments else order(environments.values()) if name == ALL else []
-    steps = [[Item(environment.stack_name, region) for region in environment.regions] for environment in chosen]
+    steps = [[Item(environment.stack_name, region, environment.name) for region in environment.regions] for environment in chosen]
     for need in sorted(shared if name == ALL else shared & {name}):
         users = [environment for environment in environments.values() if need in environment.needs]
-        steps.append(list(dict.fromkeys(Item(user.needed_stack_name(need), region) for user in users for region in user.regions)))
+        found = [(user.needed_stack_name(need), region, roots.owner(user, environments).name) for user in users for region in roots.regions_of(user, need)]
+        steps.append([Item(*one) for one in dict.fromkeys(found)])
     return steps
 
 
@@ -84,9 +85,9 @@ def users_of(need: str, environments: Iterable[Environment]) -> list[Item]:
     """The root stacks that need `need`, or that read the outputs of the environment `need`."""
     found = []
     for environment in environments:
-        sources = {reference.source for value in environment.parameters.values() for reference in references.find(value)}
+        sources = {reference.source for reference in references.of(environment.parameters, *environment.region_parameters.values())}
         if need in environment.needs or need in sources:
-            found += [Item(environment.stack_name, region) for region in environment.regions]
+            found += [Item(environment.stack_name, region, environment.name) for region in environment.regions]
     return found
 
 

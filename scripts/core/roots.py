@@ -43,11 +43,6 @@ class Roots:
         """Every environment whose account is acted in or read."""
         return (self.environment, self.tools, *self.sources.values())
 
-    def needed_regions(self, need: str) -> tuple[str, ...]:
-        """Where a needed root is needed: the environment's own Regions, and those that a reference names."""
-        named = [reference.region for _, reference in _references(self.environment) if reference.source == need and reference.region]
-        return tuple(dict.fromkeys([*self.environment.regions, *named]))
-
 
 def load(root: Path, name: str, local: bool) -> Roots:
     """Reads parameters and templates; BadInput with everything that is wrong."""
@@ -81,13 +76,24 @@ def load(root: Path, name: str, local: bool) -> Roots:
         problems += _check_reference(f"{environment.file}: {key}", reference, environment, needed, others)
     used = {reference.source for _, reference in _references(environment)} & others.keys()
     everywhere = {environment.name: environment, **others}
-    tools = everywhere.get(PIPELINE, environment)
+    tools = owner(environment, everywhere)
     problems += _check_home(environment, tools)
     if problems:
         raise BadInput(f"{environment.file} does not fit templates/{environment.template}.yaml", _unique(problems))
     return Roots(
         environment, template, needed, tools, {other: others[other] for other in sorted(used)}, readers(everywhere.values(), tools.account)
     )
+
+
+def regions_of(environment: Environment, need: str) -> tuple[str, ...]:
+    """Where an environment needs a root: in its own Regions, and in those that a reference names."""
+    named = [reference.region for _, reference in _references(environment) if reference.source == need and reference.region]
+    return tuple(dict.fromkeys([*environment.regions, *named]))
+
+
+def owner(user: Environment, environments: Mapping[str, Environment]) -> Environment:
+    """The environment in whose account the roots live that `user` needs: the pipeline's file; without one, itself."""
+    return environments.get(PIPELINE, user)
 
 
 def readers(environments: Iterable[Environment], tools_account: str) -> tuple[str, ...]:

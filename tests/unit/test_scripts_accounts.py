@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts_fakes import PROJECT, FakeAws
+from scripts_fakes import PROJECT, FakeAws, FakeClock, FakeCloudFormation, FakeS3, Recorder, a_world
 
+from scripts import deploy, destroy, package
 from scripts.core import accounts, references, roots, session, settings
 from scripts.core.errors import BadInput, WrongUse
 
@@ -61,7 +62,7 @@ def test_a_reference_may_name_a_region() -> None:
 
 def test_the_pipeline_needs_stores_where_it_names_them_and_gamma_for_its_outputs(project: Path) -> None:
     loaded = roots.load(project, "pipeline", local=False)
-    assert loaded.needed_regions("release-store") == ("us-east-1", "us-west-2")
+    assert roots.regions_of(loaded.environment, "release-store") == ("us-east-1", "us-west-2")
     assert [one.name for one in loaded.involved] == ["pipeline", "pipeline", "gamma"]
 
 
@@ -176,3 +177,102 @@ def test_a_roles_session_signs_with_the_roles_keys_and_stays_local(monkeypatch: 
     assert client._request_signer._credentials.access_key == "theirs"
     assert client.meta.endpoint_url == "http://127.0.0.1:4566"
     assert asked == [{"RoleArn": ROLE, "RoleSessionName": "handsoff"}]
+
+
+class Cloud(FakeAws):
+    """An account of several: a CloudFormation in each Region, and one S3."""
+
+    def __init__(self, account: str, others: dict[str, Cloud], clock: FakeClock) -> None:
+        self.regions, self.s3 = {region: FakeCloudFormation(clock) for region in ("us-east-1", "us-west-2")}, OwnedS3()
+        super().__init__({"s3": self.s3}, account=account)
+        self.others = others
+        others[account] = self
+
+    def client(self, service: str, region: str) -> Any:
+        if service == "cloudformation":
+            return self.regions[region]
+        if service == "service-quotas":
+            return type("Quota", (), {"get_service_quota": lambda self, **_: {"Quota": {"Value": 100.0}}})()
+        if service == "ec2":
+            return type("Ec2", (), {"get_paginator": lambda self, name: self, "paginate": lambda self: []})()
+        return super().client(service, region)
+
+    def assume(self, role: str, region: str) -> Cloud:
+        return self.others[role.split(":")[4]]
+
+
+class OwnedS3(FakeS3):
+    """Remembers whose bucket it was told to be."""
+
+    owners: set[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owners = set()
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str, ExpectedBucketOwner: str) -> None:
+        super().put_object(Bucket, Key, Body, ContentType, ExpectedBucketOwner)
+        self.owners |= {Bucket, ExpectedBucketOwner}
+
+
+@pytest.fixture
+def cloud(project: Path) -> dict[str, Cloud]:
+    """The accounts, the tools account with a release store; gamma has a role, and prod has none."""
+    edit(project / "parameters/gamma.yaml", "tags: {}", f"role: {ROLE}")
+    for path in (project / "parameters").glob("*.yaml"):
+        path.write_text(path.read_text().replace("ami-00000000000000000", "ami-0123456789abcdef0"))
+    found: dict[str, Cloud] = {}
+    clock = FakeClock()
+    for account in (TOOLS, GAMMA, PROD):
+        Cloud(account, found, clock)
+    body = (project / "templates/release-store.yaml").read_text()
+    values = [{"ParameterKey": "ServiceName", "ParameterValue": "sample"}]
+    outputs = [{"OutputKey": "ArtifactBucketName", "OutputValue": "the-bucket"}]
+    for there in found[TOOLS].regions.values():
+        there.add("sample-release-store", "CREATE_COMPLETE", _body=body, Parameters=values, Outputs=outputs)
+    return found
+
+
+def run(command: Any, project: Path, caller: Cloud, *options: str) -> tuple[int, Recorder]:
+    recorder = Recorder()
+    return command.main([*options, "--yes"], a_world(project, caller, recorder, FakeClock())), recorder
+
+
+def names(cloud: Cloud) -> set[str]:
+    stacks = [stack for there in cloud.regions.values() for stack in there.stacks.values()]
+    return {stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"}
+
+
+def test_deploy_acts_in_each_account_where_it_must(project: Path, cloud: dict[str, Cloud]) -> None:
+    code, recorder = run(deploy, project, cloud[TOOLS], "--env", "gamma")
+    assert code == 0, recorder.errors
+    assert names(cloud[TOOLS]) == {"sample-release-store"} and names(cloud[GAMMA]) == {"sample-environment-gamma"}
+    assert cloud[TOOLS].s3.owners == {"the-bucket", TOOLS} and cloud[GAMMA].s3.puts == []
+    assert f"account {GAMMA} (gamma) as {ROLE}" in recorder.text.splitlines()[1]
+    assert recorder.text.splitlines()[-1] == "deploy of gamma done: us-east-1 CREATE_COMPLETE; us-west-2 CREATE_COMPLETE"
+
+
+def test_deploy_enters_no_account_when_one_cannot_be(project: Path, cloud: dict[str, Cloud]) -> None:
+    code, recorder = run(deploy, project, cloud[TOOLS], "--env", "prod")
+    assert code == 2 and f"not {PROD}" in recorder.errors
+    code, recorder = run(deploy, project, cloud[GAMMA], "--env", "gamma")
+    assert code == 2 and f"not {TOOLS}" in recorder.errors  # the release stores are not gamma's
+    assert all(there.calls == [] for account in cloud.values() for there in account.regions.values())
+
+
+def test_packages_go_to_the_tools_account(project: Path, cloud: dict[str, Cloud]) -> None:
+    code, recorder = run(package, project, cloud[TOOLS], "--env", "prod")
+    assert code == 0, recorder.errors
+    assert cloud[TOOLS].s3.owners == {"the-bucket", TOOLS}
+
+
+def test_destroy_of_all_leaves_what_an_account_out_of_reach_uses(project: Path, cloud: dict[str, Cloud]) -> None:
+    for account, name in ((GAMMA, "gamma"), (PROD, "prod")):
+        cloud[account].regions["us-west-2"].add(f"sample-environment-{name}", "CREATE_COMPLETE", _body="Resources: {}")
+    code, recorder = run(destroy, project, cloud[TOOLS], "--env", "all")
+    assert code == 0, recorder.errors
+    assert names(cloud[GAMMA]) == set() and names(cloud[PROD]) == {"sample-environment-prod"}
+    assert names(cloud[TOOLS]) == {"sample-release-store"}
+    assert "not touched: prod is in account" in recorder.text and "not touched: sample-release-store" in recorder.text
+    assert run(destroy, project, cloud[TOOLS], "--env", "prod")[0] == 2
+    assert run(destroy, project, cloud[TOOLS], "--env", "release-store")[0] == 2  # prod cannot be asked whether it uses it

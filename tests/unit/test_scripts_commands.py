@@ -200,7 +200,7 @@ def test_the_order_of_removal() -> None:
         ["sample-prod"],
         ["sample-store"],
     ]
-    assert removal.plan("gamma", environments) == [[removal.Item("sample-gamma", "r")]]
+    assert removal.plan("gamma", environments) == [[removal.Item("sample-gamma", "r", "gamma")]]
     with pytest.raises(WrongUse, match="did you mean gamma"):
         removal.plan("gama", environments)
     with pytest.raises(WrongUse, match="circle"):
