@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from service import misdeeds
 from service.access_log import AccessLog
 from service.behaviour import Behaviour
 from service.server import Server
@@ -28,6 +29,7 @@ def main() -> int:
     if behaviour.crash_on_start:
         print("The service did not start: behaviour.json says crash_on_start", file=sys.stderr)
         return 1
+    misdeeds.begin(behaviour)
     try:
         server = Server(settings, release, behaviour, AccessLog(sys.stdout))
     except OSError as error:

@@ -9,18 +9,30 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+DAY = 86_400
+MOST = {"fault_percent": 100, "latency_ms": 60_000, "fault_after_seconds": DAY, "cpu_percent": 100}
+MOST.update({"unhealthy_after_seconds": DAY, "die_every_seconds": DAY})
+
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The switches of `behaviour.json`.
+    """The switches of `behaviour.json`. A number of 0 is off.
 
     `fault_percent`: percent (0..100) of service requests answered 500. `latency_ms`: added to each service request.
+    `fault_after_seconds`: both only from so long after the start. `wrong_greeting`: a caller that gives a name is greeted by
+    another, with 200. `cpu_percent`: percent (0..100) of every processor that is burnt. `unhealthy_after_seconds`: health
+    answers 500 from so long after the start. `die_every_seconds`: the process ends with 1 so long after its start.
     `crash_on_start`: the process ends with 1 before it listens. `fault_only_if_env`: all of these show only where the
     environment variable of this name is set and not empty; null means everywhere.
     """
 
     fault_percent: int = 0
     latency_ms: int = 0
+    fault_after_seconds: int = 0
+    wrong_greeting: bool = False
+    cpu_percent: int = 0
+    unhealthy_after_seconds: int = 0
+    die_every_seconds: int = 0
     crash_on_start: bool = False
     fault_only_if_env: str | None = None
 
@@ -36,12 +48,13 @@ class Behaviour:
             if key not in known:
                 raise ValueError(f"{path.name} has the unknown key '{key}'; it knows {', '.join(known)}")
         behaviour = Behaviour(**content)
-        for key, top in (("fault_percent", 100), ("latency_ms", 60_000)):
+        for key, top in MOST.items():
             value = getattr(behaviour, key)
             if type(value) is not int or not 0 <= value <= top:
                 raise ValueError(f"{path.name}: {key} is {value!r}; it must be a whole number from 0 to {top}")
-        if not isinstance(behaviour.crash_on_start, bool):
-            raise ValueError(f"{path.name}: crash_on_start is {behaviour.crash_on_start!r}; it must be true or false")
+        for key in ("crash_on_start", "wrong_greeting"):
+            if not isinstance(getattr(behaviour, key), bool):
+                raise ValueError(f"{path.name}: {key} is {getattr(behaviour, key)!r}; it must be true or false")
         if not isinstance(behaviour.fault_only_if_env, (str, type(None))):
             raise ValueError(f"{path.name}: fault_only_if_env is {behaviour.fault_only_if_env!r}; it must be a name or null")
         return behaviour
@@ -51,6 +64,14 @@ class Behaviour:
         if self.fault_only_if_env and not environment.get(self.fault_only_if_env):
             return Behaviour()
         return self
+
+    def is_faulty_at(self, age: float) -> bool:
+        """Whether faults and latency show, `age` seconds after the start."""
+        return age >= self.fault_after_seconds
+
+    def is_healthy_at(self, age: float) -> bool:
+        """Whether health is good, `age` seconds after the start."""
+        return not self.unhealthy_after_seconds or age < self.unhealthy_after_seconds
 
 
 class FaultCounter:

@@ -7,10 +7,11 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from service.access_log import AccessLog
 from service.behaviour import Behaviour, FaultCounter
@@ -21,21 +22,32 @@ KEEP_ALIVE_SECONDS = 75
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one release. `stop_soon` may be called from a signal handler; `serve_until_stopped` returns when all is answered."""
+    """Serves one release. `stop_soon` may be called from a signal handler; `serve_until_stopped` returns when all is answered.
+
+    `clock` gives seconds, from whenever it likes.
+    """
 
     daemon_threads = False  # server_close() waits for every request that has begun
     request_queue_size = 256
 
-    def __init__(self, settings: Settings, release: Release, behaviour: Behaviour, log: AccessLog) -> None:
+    def __init__(
+        self, settings: Settings, release: Release, behaviour: Behaviour, log: AccessLog, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.settings = settings
         self.release = release
         self.behaviour = behaviour
         self.log = log
         self.faults = FaultCounter(behaviour.fault_percent)
         self.draining = False
+        self._clock = clock
+        self._began = clock()
         self._idle: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(("", settings.port), Handler)
+
+    def age(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._began
 
     def stop_soon(self) -> None:
         """Stop taking connections. Returns at once: shutdown() waits for the serving thread, which a signal handler runs on."""
@@ -96,27 +108,36 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a path: health, /version, or the service itself."""
-        path = urlsplit(self.path).path
+        asked = urlsplit(self.path)
+        path = asked.path
         release = {"service": self.server.release.service, "commit": self.server.release.commit}
         if path == self.server.settings.health_path:
-            self._answer(HTTPStatus.OK, {"status": "ok"})
+            self._answer_health()
         elif path == "/version":
             self._answer(HTTPStatus.OK, release)
         elif path == "/":
-            self._answer_as_service(release)
+            self._answer_as_service(release, parse_qs(asked.query).get("name", [""])[0])
         else:
             self._answer(HTTPStatus.NOT_FOUND, {"error": f"there is nothing at {path}"})
 
     do_HEAD = do_GET
 
-    def _answer_as_service(self, release: dict[str, str]) -> None:
-        behaviour = self.server.behaviour
-        if behaviour.latency_ms:
-            time.sleep(behaviour.latency_ms / 1000)
-        if self.server.faults.next_is_faulty():
-            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "a fault, as behaviour.json asks", **release})
+    def _answer_health(self) -> None:
+        if self.server.behaviour.is_healthy_at(self.server.age()):
+            self._answer(HTTPStatus.OK, {"status": "ok"})
         else:
-            self._answer(HTTPStatus.OK, {"message": "hello", "host": socket.gethostname(), **release})
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"status": "unhealthy, as behaviour.json asks"})
+
+    def _answer_as_service(self, release: dict[str, str], name: str) -> None:
+        behaviour = self.server.behaviour
+        if behaviour.is_faulty_at(self.server.age()):
+            time.sleep(behaviour.latency_ms / 1000)
+            if self.server.faults.next_is_faulty():
+                self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "a fault, as behaviour.json asks", **release})
+                return
+        greeted = "somebody else" if behaviour.wrong_greeting else name
+        message = f"hello, {greeted}" if name else "hello"
+        self._answer(HTTPStatus.OK, {"message": message, "host": socket.gethostname(), **release})
 
     def _answer(self, status: HTTPStatus, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode() + b"\n"

@@ -39,6 +39,11 @@ class BehaviourTest(FileCase):
             ('{"fault_percent": 101}', "fault_percent"),
             ('{"fault_percent": true}', "fault_percent"),
             ('{"latency_ms": "9"}', "latency_ms"),
+            ('{"cpu_percent": 101}', "cpu_percent"),
+            ('{"fault_after_seconds": -1}', "fault_after_seconds"),
+            ('{"unhealthy_after_seconds": null}', "unhealthy_after_seconds"),
+            ('{"die_every_seconds": 1.5}', "die_every_seconds"),
+            ('{"wrong_greeting": "yes"}', "wrong_greeting"),
             ('{"crash_on_start": 1}', "crash_on_start"),
             ('{"fault_only_if_env": 1}', "fault_only_if_env"),
             ("{", "is not JSON"),
@@ -47,10 +52,17 @@ class BehaviourTest(FileCase):
                 self.load(text)
 
     def test_a_fault_shows_only_where_its_variable_is_set(self) -> None:
-        bad = Behaviour(fault_percent=50, crash_on_start=True, fault_only_if_env="NEW_ENGINE")
+        bad = Behaviour(fault_percent=50, cpu_percent=90, die_every_seconds=9, wrong_greeting=True, fault_only_if_env="NEW_ENGINE")
         self.assertEqual(bad.in_environment({}), Behaviour())
         self.assertEqual(bad.in_environment({"NEW_ENGINE": ""}), Behaviour())
         self.assertEqual(bad.in_environment({"NEW_ENGINE": "on"}), bad)
+
+    def test_what_comes_later_comes_at_its_second(self) -> None:
+        late = Behaviour(fault_percent=50, fault_after_seconds=60, unhealthy_after_seconds=30)
+        self.assertEqual([late.is_faulty_at(age) for age in (0, 59.9, 60)], [False, False, True])
+        self.assertEqual([late.is_healthy_at(age) for age in (0, 29.9, 30)], [True, True, False])
+        self.assertTrue(Behaviour().is_healthy_at(10**9))
+        self.assertTrue(Behaviour(fault_percent=50).is_faulty_at(0))
 
     def test_faults_are_spread_evenly_and_exact(self) -> None:
         for percent in (0, 1, 30, 50, 100):

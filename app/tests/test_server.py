@@ -30,13 +30,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def is_running(pid: str) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Running:
     """A server on a free port, its log in memory."""
 
     def __init__(self, behaviour: Behaviour = GOOD, health_path: str = "/health") -> None:
         self.log = io.StringIO()
+        self.now = 100.0  # the server's clock
         # Port 0: the system chooses while it binds. A port looked up before can be another's by then.
-        self.server = Server(Settings(0, health_path), Release("shop", "c0ffee"), behaviour, AccessLog(self.log))
+        self.server = Server(Settings(0, health_path), Release("shop", "c0ffee"), behaviour, AccessLog(self.log), lambda: self.now)
         self.port = int(self.server.server_address[1])
         self.thread = threading.Thread(target=self.server.serve_until_stopped)
         self.thread.start()
@@ -99,6 +108,24 @@ class ServerTest(unittest.TestCase):
     def test_part_of_the_requests_fail(self) -> None:
         running = self.start(Behaviour(fault_percent=30))
         self.assertEqual(sorted(running.get("/")[0] for _ in range(10)), [200] * 7 + [500] * 3)
+
+    def test_a_caller_with_a_name_is_greeted_by_it(self) -> None:
+        running = self.start()
+        self.assertEqual([json.loads(running.get(path)[1])["message"] for path in ("/", "/?name=Ada%20L")], ["hello", "hello, Ada L"])
+
+    def test_a_wrong_greeting_shows_only_to_who_gives_a_name_and_looks(self) -> None:
+        running = self.start(Behaviour(wrong_greeting=True))
+        answers = [running.get(path) for path in ("/", "/?name=Ada", "/health", "/version")]
+        self.assertEqual([answer[0] for answer in answers], [200] * 4)
+        self.assertEqual([json.loads(answer[1])["message"] for answer in answers[:2]], ["hello", "hello, somebody else"])
+
+    def test_a_time_bomb_and_bad_health_wait_for_their_second(self) -> None:
+        running = self.start(Behaviour(fault_percent=100, fault_after_seconds=60, unhealthy_after_seconds=30))
+        seen = []
+        for after in (0, 29, 30, 60):
+            running.now = 100.0 + after
+            seen.append((running.get("/")[0], running.get("/health")[0]))
+        self.assertEqual(seen, [(200, 200), (200, 200), (200, 500), (500, 500)])
 
     def test_latency_is_added(self) -> None:
         running = self.start(Behaviour(latency_ms=80))
@@ -191,6 +218,25 @@ class ProcessTest(unittest.TestCase):
             process = self.start(PORT=str(listener.getsockname()[1]))
             self.assertIn("Address already in use", process.communicate(timeout=5)[1])
         self.assertEqual(process.returncode, 1)
+
+    def test_it_dies_when_its_time_is_up(self) -> None:
+        process = self.start('{"die_every_seconds": 1}', PORT=str(free_port()))
+        self.assertIn("die_every_seconds", process.communicate(timeout=20)[1])
+        self.assertEqual(process.returncode, 1)
+
+    @unittest.skipUnless(Path("/proc/self/task").exists(), "asks Linux which children there are")
+    def test_it_burns_processors_and_leaves_none_burning(self) -> None:
+        process = self.start('{"cpu_percent": 20}', PORT=str(free_port()))
+        assert process.stderr is not None
+        self.assertIn("listens", process.stderr.readline())
+        burners = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+        self.assertEqual(len(burners), os.cpu_count())
+        process.kill()  # it cannot clean up
+        process.wait(5)
+        until = time.monotonic() + 10
+        while any(is_running(burner) for burner in burners):
+            self.assertLess(time.monotonic(), until, "a burner outlived the service")
+            time.sleep(0.05)
 
     def test_crash_on_start(self) -> None:
         process = self.start('{"crash_on_start": true}')
