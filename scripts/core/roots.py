@@ -77,12 +77,13 @@ def load(root: Path, name: str, local: bool) -> Roots:
     used = {reference.source for _, reference in _references(environment)} & others.keys()
     everywhere = {environment.name: environment, **others}
     tools = owner(environment, everywhere)
+    who = readers(everywhere.values(), tools.account)
     problems += _check_home(environment, tools)
+    if tools is environment:
+        problems += [*_check_accounts(environment, who), *_check_slots(environment, others)]
     if problems:
         raise BadInput(f"{environment.file} does not fit templates/{environment.template}.yaml", _unique(problems))
-    return Roots(
-        environment, template, needed, tools, {other: others[other] for other in sorted(used)}, readers(everywhere.values(), tools.account)
-    )
+    return Roots(environment, template, needed, tools, {other: others[other] for other in sorted(used)}, who)
 
 
 def regions_of(environment: Environment, need: str) -> tuple[str, ...]:
@@ -122,6 +123,35 @@ def _check_home(environment: Environment, tools: Environment) -> list[Problem]:
                     )
                 )
     return problems
+
+
+def _check_accounts(tools: Environment, accounts: tuple[str, ...]) -> list[Problem]:
+    """The pipeline's roles may act in these accounts: those of the environments' files, and no other."""
+    given = tools.parameters.get("EnvironmentAccountIds")
+    if given is None or references.find(given) or {part for part in given.split(",") if part} == set(accounts):
+        return []
+    right = ",".join(accounts)
+    said = f"it is {given!r}, and the environments of parameters/ are in {right or 'no account but this one'}"
+    return [Problem(f"{tools.file}: EnvironmentAccountIds", said, f'write "{right}"')]
+
+
+def _check_slots(tools: Environment, others: Mapping[str, Environment]) -> list[Problem]:
+    """Every Region of an environment that the pipeline knows has a slot in it: a release would never reach one that has none."""
+    named: dict[str, set[str]] = {}
+    for _, reference in _references(tools):
+        source = others.get(reference.source)
+        if source and not _check_region("", reference, source):
+            named.setdefault(source.name, set()).add(reference.region or source.regions[reference.region_index])
+    return [
+        Problem(
+            f"{tools.file}: {name}",
+            f"its Region {region} is in no slot, and no release would reach it",
+            f"fill a slot with ${{{name}[{others[name].regions.index(region)}].…}}, or remove the Region from {others[name].file}",
+        )
+        for name, regions in named.items()
+        for region in others[name].regions
+        if region not in regions
+    ]
 
 
 def _unique(problems: list[Problem]) -> list[Problem]:

@@ -23,13 +23,16 @@ needs: [release-store]
 parameters:
   ServiceName: sample
   Store2: ${{release-store@us-west-2.ArtifactBucketName}}
+  Gamma1: ${{gamma.EndpointUrl}}
   Gamma2: ${{gamma[1].EndpointUrl}}
 """
 PIPELINE_TEMPLATE = """
 Parameters:
   ServiceName: {Type: String}
   Store2: {Type: String}
+  Gamma1: {Type: String}
   Gamma2: {Type: String}
+  EnvironmentAccountIds: {Type: String, Default: ''}
 Resources: {}
 """
 
@@ -64,6 +67,21 @@ def test_the_pipeline_needs_stores_where_it_names_them_and_gamma_for_its_outputs
     loaded = roots.load(project, "pipeline", local=False)
     assert roots.regions_of(loaded.environment, "release-store") == ("us-east-1", "us-west-2")
     assert [one.name for one in loaded.involved] == ["pipeline", "pipeline", "gamma"]
+
+
+def test_a_region_without_a_slot_is_refused(project: Path) -> None:
+    edit(project / "parameters/pipeline.yaml", "  Gamma2: ${gamma[1].EndpointUrl}\n", "  Gamma2: ''\n")
+    with pytest.raises(BadInput, match="us-west-2 is in no slot"):
+        roots.load(project, "pipeline", local=False)
+
+
+def test_the_pipeline_acts_in_the_accounts_of_the_environments(project: Path) -> None:
+    edit(project / "parameters/pipeline.yaml", "  Gamma1:", f"  EnvironmentAccountIds: '{PROD},{GAMMA}'\n  Gamma1:")
+    roots.load(project, "pipeline", local=False)
+    edit(project / "parameters/pipeline.yaml", f"'{PROD},{GAMMA}'", f"'{GAMMA}'")
+    with pytest.raises(BadInput) as caught:
+        roots.load(project, "pipeline", local=False)
+    assert caught.value.problems[0].next_step == f'write "{GAMMA},{PROD}"'
 
 
 @pytest.mark.parametrize("reference", ["${gamma[2].EndpointUrl}", "${gamma@eu-west-1.EndpointUrl}"])

@@ -112,6 +112,29 @@ def test_a_way_back_that_does_not_end_is_an_error_that_says_where_it_is(make: Ca
     assert place.recorder.text.count("0 of 1 groups run") > 5  # a line now and then where there is no terminal
 
 
+def test_what_the_function_gives_up_is_an_error_long_before_the_time_is_over(make: Callable[..., Place]) -> None:
+    stuck = described(a_group("us-east-1", GOOD, True), a_group("us-west-2", BAD, False), under_way=True, log=("west has no bundle of it",))
+    stuck["record"]["rollback"]["paged"] = {"r-1/began": {"sent": True}, "r-1/stuck/us-west-2/fleet": {"sent": True}}
+    stuck["log"][0]["kind"] = "page"
+    place = make(described(), stuck)
+    assert place.run(rollback, "--reason", "x") == 1
+    assert "PAGED: west has no bundle of it" in place.recorder.text and place.clock.passed < 120
+    assert f"cannot go back to {GOOD[:12]} by itself\n  reason: us-west-2/fleet runs {BAD[:12]}" in place.recorder.errors
+
+
+def test_a_rollback_that_ended_with_nothing_to_go_back_to_is_an_error(make: Callable[..., Place]) -> None:
+    ended = described(a_group("us-east-1", BAD, False), log=("THERE IS NOTHING TO GO BACK TO",))
+    place = make(described(), ended)
+    assert place.run(rollback, "--reason", "x") == 1 and place.clock.passed < 120
+    assert "NOTHING TO GO BACK TO" in place.recorder.text
+
+
+def test_what_is_stuck_waits_for_what_is_in_flight() -> None:
+    both = described(a_group("us-east-1", BAD, False, "d-1"), a_group("us-west-2", BAD, False), under_way=True)
+    both["record"]["rollback"]["paged"] = {"r-1/stuck/us-west-2/fleet": {"sent": True}}
+    assert not follow.standing(both).hopeless
+
+
 def test_a_description_that_fails_now_and_then_does_not_end_the_watch(make: Callable[..., Place]) -> None:
     here, there = described(a_group("us-east-1", BAD, False)), described(a_group("us-east-1", GOOD, True))
     assert make(here, refusal("ThrottlingException", "slow down", "Invoke"), there).run(rollback, "--reason", "x") == 0
