@@ -1,8 +1,9 @@
 #!/bin/sh
 # The steps of image.yaml: image.sh check|log-in|build|push|bundle|log-out. POSIX sh; run from the top of the source.
 #
-# A release is one image, named by its digest, in each of IMAGE_REGIONS under the tag COMMIT. Tags are immutable, so what a Region has
-# under this tag is the release: an earlier, interrupted build of the same commit is gone on with, not made again.
+# A release is one image, named by its digest, in each repository of IMAGE_REPOSITORIES (<Region>=<URI>, separated by blanks) under the
+# tag COMMIT. Tags are immutable, so what a Region has under this tag is the release: an earlier, interrupted build of the same commit
+# is gone on with, not made again.
 # Between steps, build/release/ holds digests/<Region> (of the Regions that have the image) and digest (of all of them).
 set -eu
 
@@ -18,46 +19,62 @@ fail() {
     exit 1
 }
 
-# The account and the partition are those of this build: arn:<partition>:codebuild:<region>:<account>:build/<id>.
+# regions: the Region of each repository, in their order.
+regions() {
+    for entry in $IMAGE_REPOSITORIES; do say "${entry%%=*}"; done
+}
+
+# repository REGION: the URI of its repository, <registry>/<name>.
+repository() {
+    for entry in $IMAGE_REPOSITORIES; do
+        [ "${entry%%=*}" != "$1" ] || say "${entry#*=}"
+    done
+}
+
+# registry REGION: the host that its repository is on.
 registry() {
-    account=$(printf '%s' "$CODEBUILD_BUILD_ARN" | cut -d : -f 5)
-    case $CODEBUILD_BUILD_ARN in
-        arn:aws-cn:*) say "$account.dkr.ecr.$1.amazonaws.com.cn" ;;
-        *) say "$account.dkr.ecr.$1.amazonaws.com" ;;
-    esac
+    uri=$(repository "$1")
+    say "${uri%%/*}"
 }
 
 # Each of them is used later; a missing one is better said now than guessed from what it breaks.
 check() {
-    for name in SERVICE IMAGE_REPOSITORY IMAGE_REGIONS BASE_IMAGE CODEBUILD_BUILD_ARN; do
+    for name in SERVICE IMAGE_REPOSITORIES BASE_IMAGE; do
         eval "value=\${$name:-}"
         # shellcheck disable=SC2154 # eval sets it
-        [ -n "$value" ] || fail "$name is not set; the build project sets it (CODEBUILD_… are CodeBuild's own)."
+        [ -n "$value" ] || fail "$name is not set; the build project sets it."
+    done
+    for entry in $IMAGE_REPOSITORIES; do
+        case $entry in
+            ?*=?*/?*) ;;
+            *) fail "'$entry' in IMAGE_REPOSITORIES is not <Region>=<URI of a repository>; the build project sets it." ;;
+        esac
     done
     case ${COMMIT:-} in
         '' | *[!0-9a-f]*) fail "'${COMMIT:-}' is not a commit; the source must be one that CodePipeline resolves to a commit (CODEBUILD_RESOLVED_SOURCE_VERSION)." ;;
     esac
     rm -rf "$WORK" "$BUNDLE"
     mkdir -p "$WORK/digests" "$BUNDLE"
-    say "Building $SERVICE at $COMMIT for $IMAGE_REGIONS."
+    say "Building $SERVICE at $COMMIT for $(regions | tr '\n' ' ')"
 }
 
 log_in() {
-    for region in $IMAGE_REGIONS; do
+    for region in $(regions); do
         password=$(aws ecr get-login-password --region "$region") || fail "no ECR password in $region; the message above says why."
         printf '%s' "$password" | docker login --username AWS --password-stdin "$(registry "$region")" || fail "cannot log in to ECR in $region."
     done
 }
 
 log_out() {
-    for region in $IMAGE_REGIONS; do
+    for region in $(regions); do
         docker logout "$(registry "$region")" || :
     done
 }
 
 # digest_in REGION: writes digests/<Region> if the Region has the commit's image; returns 1 if it has not; fails if it cannot be told.
 digest_in() {
-    if digest=$(aws ecr describe-images --region "$1" --repository-name "$IMAGE_REPOSITORY" --image-ids "imageTag=$COMMIT" \
+    uri=$(repository "$1")
+    if digest=$(aws ecr describe-images --region "$1" --repository-name "${uri#*/}" --image-ids "imageTag=$COMMIT" \
         --query 'imageDetails[0].imageDigest' --output text 2>"$WORK/error"); then
         case $digest in
             sha256:*) printf '%s\n' "$digest" >"$WORK/digests/$1" ;;
@@ -68,18 +85,18 @@ digest_in() {
         return 1
     else
         cat "$WORK/error" >&2
-        fail "cannot ask ECR in $1 for the tag $COMMIT of $IMAGE_REPOSITORY."
+        fail "cannot ask ECR in $1 for the tag $COMMIT of ${uri#*/}."
     fi
 }
 
 # Build, unless some Region has this commit's image: then that one is the release.
 build() {
     image=$SERVICE:$COMMIT
-    for region in $IMAGE_REGIONS; do
+    for region in $(regions); do
         if digest_in "$region"; then
             digest=$(cat "$WORK/digests/$region")
             say "$region has the image of $COMMIT already: $digest. It is used, and not built again."
-            reference=$(registry "$region")/$IMAGE_REPOSITORY@$digest
+            reference=$(repository "$region")@$digest
             docker pull "$reference" || fail "cannot pull $reference."
             docker tag "$reference" "$image"
             return
@@ -93,22 +110,22 @@ build() {
 # Push where it is missing, then hold every Region to the one digest.
 push() {
     [ "${CODEBUILD_BUILD_SUCCEEDING:-0}" = 1 ] || fail "the build phase failed, so there is nothing to push; its reason is above."
-    for region in $IMAGE_REGIONS; do
+    for region in $(regions); do
         if digest_in "$region"; then
             continue
         fi
-        reference=$(registry "$region")/$IMAGE_REPOSITORY:$COMMIT
+        reference=$(repository "$region"):$COMMIT
         docker tag "$SERVICE:$COMMIT" "$reference"
         # A push can fail because another build of this commit was quicker: what counts is what the Region has afterwards.
         docker push "$reference" || say "The push to $region did not go through."
         digest_in "$region" || fail "$region does not have the image of $COMMIT after the push; the lines above say why. Retry the build: it goes on from here."
     done
-    for region in $IMAGE_REGIONS; do
+    for region in $(regions); do
         digest=$(cat "$WORK/digests/$region")
         [ -f "$WORK/digest" ] || printf '%s\n' "$digest" >"$WORK/digest"
         [ "$digest" = "$(cat "$WORK/digest")" ] ||
             fail "$region has $digest under $COMMIT, another Region $(cat "$WORK/digest"); delete that tag in one of them and retry, or push a new commit."
-        say "$region: $(registry "$region")/$IMAGE_REPOSITORY@$digest"
+        say "$region: $(repository "$region")@$digest"
     done
 }
 
@@ -116,7 +133,7 @@ push() {
 bundle() {
     cp -R appspecs/image/. "$BUNDLE/"
     find "$BUNDLE" -name __pycache__ -prune -exec rm -rf {} +
-    images=$(for region in $IMAGE_REGIONS; do say "$region=$(registry "$region")/$IMAGE_REPOSITORY@$(cat "$WORK/digest")"; done)
+    images=$(for region in $(regions); do say "$region=$(repository "$region")@$(cat "$WORK/digest")"; done)
     # shellcheck disable=SC2086 # one word a Region
     python3 -c '
 import datetime, json, sys

@@ -15,7 +15,10 @@ FILES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 # What the AWS of one machine may have otherwise: which account, machine image, repository and base image, how many hosts, how long waits take.
 LOCAL = {"AmiId", "AgentVersion", "BaseImage", "RepositoryId", "NotificationEmail", "Egress", "FleetSize", "FleetMaxSize", "OneBoxSize", "LogRetentionDays"}
 LOCAL |= {"DeregistrationDelaySeconds", "FirstZoneMonitorSeconds", "ZoneMonitorSeconds", "EvaluationPeriods", "DatapointsToAlarm"}
-REFERENCE = re.compile(r"\$\{([\w-]+)(?:\[\d+\])?\.(\w+)\}")
+LOCAL |= {"ToolsAccountId", "AvailabilityZoneCount", "MinimumHealthyPercent", "TrafficMinutes", "CanaryRateMinutes", "GammaLoadSeconds", "SettleSeconds"}
+LOCAL |= {"GammaBakeSeconds", "OneBoxBakeSeconds", "Wave1BakeSeconds", "Wave2BakeSeconds", "GateLimitSeconds", "EntryLimitSeconds"}
+LOCAL |= {"GammaMinimumRequests", "ProdMinimumRequests"}
+REFERENCE = re.compile(r"\$\{([\w-]+)(?:\[(\d+)\]|@([\w-]+))?\.(\w+)\}")
 
 
 def _merge(below: Any, above: Any) -> Any:
@@ -81,7 +84,7 @@ def _refusals(template: dict[str, Any], values: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("name", FILES)
 def test_values_fit_the_template(name: str, local: bool) -> None:
     settings = _settings(name, local)
-    assert set(settings) == {"template", "account", "regions", "needs", "parameters", "region_parameters", "tags"}
+    assert set(settings) - {"waves"} == {"template", "account", "regions", "needs", "parameters", "region_parameters", "tags"}
     assert re.fullmatch(r"\d{12}", settings["account"])
     for region in settings["regions"]:
         assert _misfits(_template(settings["template"])["Parameters"], _values(settings, region)) == []
@@ -108,9 +111,10 @@ def test_every_parameter_is_written_down(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_references_name_outputs(name: str) -> None:
     for value in _settings(name, local=False)["parameters"].values():
-        for stack, output in REFERENCE.findall(str(value)):
+        for stack, index, _, output in REFERENCE.findall(str(value)):
             named = _settings(stack, local=False)["template"] if stack in FILES else stack
             assert output in _template(named)["Outputs"], f"{value} in parameters/{name}.yaml"
+            assert not index or int(index) < len(_settings(stack, local=False)["regions"]), f"{value} in parameters/{name}.yaml"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -129,10 +133,11 @@ def test_every_overlay_has_its_file() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_placeholders_are_refused_and_local_values_are_not(name: str) -> None:
     template = _template(_settings(name, False)["template"])
-    refused = _refusals(template, _values(_settings(name, local=False), "us-east-1"))
-    assert len(refused) == (1 if name == "pipeline" else 2), refused
-    assert all("still" in one for one in refused)
-    assert _refusals(template, _values(_settings(name, local=True), "us-east-1")) == []
+    for region in _settings(name, False)["regions"]:
+        refused = _refusals(template, _values(_settings(name, local=False), region))
+        assert len(refused) == (1 if name == "pipeline" else 2), refused
+        assert all("still" in one for one in refused)
+        assert _refusals(template, _values(_settings(name, local=True), region)) == []
 
 
 @pytest.mark.parametrize(
@@ -140,14 +145,22 @@ def test_placeholders_are_refused_and_local_values_are_not(name: str) -> None:
     [
         ("gamma", {"ExistingVpcId": "vpc-01234567"}, "all together"),
         ("gamma", {"ExistingHostSubnetIds": "subnet-01234567,subnet-12345678"}, "all together"),
-        ("prod", {"FleetSize": "2"}, "FleetSize must be 3"),
+        ("prod", {"AvailabilityZoneCount": "3"}, "FleetSize must be 3"),
         ("prod", {"EvaluationPeriods": "2", "DatapointsToAlarm": "3"}, "DatapointsToAlarm"),
         ("prod", {"EvaluationPeriods": "4", "DatapointsToAlarm": "5"}, "DatapointsToAlarm"),
         ("prod", {"AmiId": "ami-00000000000000000"}, "AmiId"),
         ("prod", {"AgentVersion": "0.0.0"}, "AgentVersion"),
         ("pipeline", {"RepositoryId": "your-org/your-repo"}, "RepositoryId"),
-        ("pipeline", {"GammaApplicationName": "${prod.ApplicationName}"}, "gamma would be prod"),
-        ("pipeline", {"ProdFleetDeploymentGroupName": "${prod.OneBoxDeploymentGroupName}"}, "same deployment group"),
+        ("pipeline", {"Gamma1ApplicationName": "${prod.ApplicationName}"}, "gamma would be prod"),
+        ("pipeline", {"Prod1FleetDeploymentGroupName": "${prod.OneBoxDeploymentGroupName}"}, "same deployment group"),
+        ("pipeline", {"Store2KeyArn": ""}, "release store of Region 2"),
+        ("pipeline", {"Store4Region": "eu-central-1"}, "release store of Region 4"),
+        ("pipeline", {"Beta1EndpointUrl": "http://beta"}, "beta"),
+        ("pipeline", {"Gamma2EndpointUrl": ""}, "Region 2 of gamma"),
+        ("pipeline", {"Gamma3Region": "eu-west-1"}, "Region 3 of gamma"),
+        ("pipeline", {"Prod2ControlRoleArn": ""}, "Region 2 of prod"),
+        ("pipeline", {"Prod3Region": ""}, "Region 3 of prod"),
+        ("pipeline", {"Prod4ApplicationName": "x"}, "Region 4 of prod"),
     ],
 )
 def test_rules_refuse_what_does_not_fit_together(name: str, values: dict[str, str], reason: str) -> None:
@@ -177,10 +190,43 @@ def test_fleets_can_be_deployed_to_and_replaced(name: str, local: bool) -> None:
 
 def test_environments_differ_where_they_must() -> None:
     gamma, prod = (_settings(name, local=False) for name in ("gamma", "prod"))
-    assert gamma["parameters"]["VpcCidr"] != prod["parameters"]["VpcCidr"]
+    networks = [_values(each, region)["VpcCidr"] for each in (gamma, prod) for region in each["regions"]]
+    assert len(set(networks)) == len(networks), networks
     alarms = [name for name in gamma["parameters"] if re.search("Threshold|Latency|Floor|Periods|Datapoints", name)]
     assert len(alarms) > 5
     assert {name: gamma["parameters"][name] for name in alarms} == {name: prod["parameters"][name] for name in alarms}
+
+
+def test_prod_has_one_one_box_at_home_and_goes_there_first() -> None:
+    prod, pipeline = _settings("prod", local=False), _settings("pipeline", local=False)
+    assert [_values(prod, region)["HasOneBox"] for region in prod["regions"]] == ["true"] + ["false"] * (len(prod["regions"]) - 1)
+    assert [region for wave in prod["waves"] for region in wave] == prod["regions"]
+    assert prod["waves"][0] == pipeline["regions"] == [prod["parameters"]["HomeRegion"]]
+
+
+def test_the_pipeline_names_every_region_of_every_environment() -> None:
+    """A Region that is added to an environment and forgotten here would never get a release."""
+    pipeline = _settings("pipeline", local=False)
+    values = pipeline["parameters"]
+    regions = {region for name in ("gamma", "prod") for region in _settings(name, local=False)["regions"]}
+    assert {*pipeline["regions"], *(values[f"Store{number}Region"] for number in (2, 3, 4))} - {""} == regions
+    for name in ("gamma", "prod"):
+        for index, _ in enumerate(_settings(name, local=False)["regions"]):
+            used = f"${{{name}[{index}].Region}}" if index else f"${{{name}.Region}}"
+            assert values[f"{name.capitalize()}{index + 1}Region"] == used
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["aws", "local"])
+def test_waits_fit_together(local: bool) -> None:
+    """What CloudFormation cannot add: a load as long as gamma's gate looks, enough of it, and limits that leave time to decide."""
+    values, gamma = _values(_settings("pipeline", local), "us-east-1"), _values(_settings("gamma", local), "us-east-1")
+    settle, limit = int(values["SettleSeconds"]), int(values["GateLimitSeconds"])
+    assert all(int(values[f"{stage}BakeSeconds"]) + settle < limit for stage in ("Gamma", "OneBox", "Wave1", "Wave2"))
+    assert int(values["GammaLoadSeconds"]) >= int(values["GammaBakeSeconds"]) + settle + 60
+    assert int(values["GammaLoadRate"]) * int(values["GammaBakeSeconds"]) > int(values["GammaMinimumRequests"])
+    assert int(values["GammaLoadRate"]) * 60 > int(gamma["FaultRequestFloor"])
+    if not local:
+        assert settle == int(gamma["EvaluationPeriods"]) * 60
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: str(path.relative_to(FOLDER)))

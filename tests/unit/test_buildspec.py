@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILDSPEC: dict[str, Any] = yaml.safe_load((ROOT / "buildspecs" / "image.yaml").read_text())
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PHASES = ("install", "pre_build", "build", "post_build")
-EAST, WEST = (f"111122223333.dkr.ecr.{region}.amazonaws.com/sample-images" for region in ("us-east-1", "us-west-2"))
+# Each Region's repository has a name of its own: CloudFormation makes it.
+EAST = "111122223333.dkr.ecr.us-east-1.amazonaws.com/sample-east"
+WEST = "111122223333.dkr.ecr.us-west-2.amazonaws.com/team/sample-west"
 OLD_DIGEST = "sha256:" + "9" * 64
 
 
@@ -47,11 +49,9 @@ class Project:
         self.app_test("pass")
         self.environment = {
             "SERVICE": "sample",
-            "IMAGE_REPOSITORY": "sample-images",
-            "IMAGE_REGIONS": "us-east-1 us-west-2",
+            "IMAGE_REPOSITORIES": f"us-east-1={EAST} us-west-2={WEST}",
             "BASE_IMAGE": "base:1",
             "CODEBUILD_RESOLVED_SOURCE_VERSION": COMMIT,
-            "CODEBUILD_BUILD_ARN": "arn:aws:codebuild:us-east-1:111122223333:build/sample:1",
         }
 
     def app_test(self, body: str) -> None:
@@ -206,11 +206,18 @@ def test_what_aws_refuses_is_said(project: Project, call: str, words: str) -> No
     assert project.registry == {}
 
 
-@pytest.mark.parametrize("name", ["SERVICE", "IMAGE_REPOSITORY", "IMAGE_REGIONS", "BASE_IMAGE", "CODEBUILD_BUILD_ARN"])
+@pytest.mark.parametrize("name", ["SERVICE", "IMAGE_REPOSITORIES", "BASE_IMAGE"])
 def test_a_missing_variable_is_named(project: Project, name: str) -> None:
     project.environment[name] = ""
     build = project.build()
     assert (build.failed_in, f"FAILED: {name} is not set" in build.said, project.sandbox.calls) == ("pre_build", True, [])
+
+
+@pytest.mark.parametrize("value", ["us-east-1", "us-east-1=", "=host/name", "us-east-1=host"])
+def test_a_repository_that_is_none_is_named(project: Project, value: str) -> None:
+    project.environment["IMAGE_REPOSITORIES"] = f"us-west-2={WEST} {value}"
+    build = project.build()
+    assert (build.failed_in, f"'{value}' in IMAGE_REPOSITORIES" in build.said, project.sandbox.calls) == ("pre_build", True, [])
 
 
 @pytest.mark.parametrize("version", ["", "main", "arn:aws:s3:::bucket/key"])
@@ -221,7 +228,7 @@ def test_a_source_that_is_no_commit_is_refused(project: Project, version: str) -
 
 
 def test_china_has_its_own_host_names(project: Project) -> None:
-    project.environment.update(CODEBUILD_BUILD_ARN="arn:aws-cn:codebuild:cn-north-1:111122223333:build/sample:1", IMAGE_REGIONS="cn-north-1")
+    project.environment["IMAGE_REPOSITORIES"] = "cn-north-1=111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/sample"
     assert project.phase("pre_build", succeeding=True).code == 0
     assert project.calls("docker login")[-1].endswith(" 111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn")
 

@@ -23,7 +23,7 @@ def describe(path: str, region: str) -> str:
     image = images.get(region)
     if image is None:
         regions = ", ".join(sorted(images)) or "no Region"
-        raise ValueError(f"this release has no image for {region}, only for {regions}; add the Region to the build's IMAGE_REGIONS")
+        raise ValueError(f"this release has no image for {region}, only for {regions}; add the Region's release store to parameters/pipeline.yaml")
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
         raise ValueError(f"{path}: '{commit}' is not a commit")
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest) or not re.fullmatch(r"[^\s@]+@" + digest, str(image)):
