@@ -19,6 +19,9 @@ AIM = $(LOCALAWS) start && eval "$$($(LOCALAWS) env)" &&
 endif
 FLAGS = $(if $(LOCAL),--local) $(if $(YES),--yes) $(if $(VERBOSE),--verbose)
 
+# What plays on the local AWS is told where its repositories, its console and its balancers are.
+PLAY = --local --remote $(LOCAL_STATE)/git --complete-connection "$(LOCALAWS) connect" --addresses http://127.0.0.1:$(LOCAL_PORT)/_localaws/endpoints
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +36,7 @@ setup: $(VENV)/.stamp ## Set up this machine: Python packages, Docker engine, ba
 
 .PHONY: demo
 demo: setup ## Ship a good release, then a bad one, and watch the bad one come back
-	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.demo --local --remote $(LOCAL_STATE)/git --complete-connection "$(LOCALAWS) connect" --addresses http://127.0.0.1:$(LOCAL_PORT)/_localaws/endpoints
+	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.demo $(PLAY)
 
 .PHONY: test
 test: setup lint test-unit ## All checks, and one good and three bad releases end to end (needs Docker)
@@ -54,6 +57,10 @@ lint: $(VENV)/.stamp ## Style and types of the Python code
 .PHONY: bench
 bench: $(VENV)/.stamp ## Measure: validate, a deploy with no change, the idle local AWS (after make demo)
 	@$(AIM) $(PY) -m scripts.bench $(if $(LOCAL),--local) && $(if $(LOCAL),$(LOCALAWS) usage,true)
+
+.PHONY: bench-blast
+bench-blast: setup ## Measure: the same bad release all at once and taken back by hand, and the way it goes here
+	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.blast $(PLAY) $(ARGS)
 
 .PHONY: validate
 validate: $(VENV)/.stamp ## Check templates and parameters (FORMAT=sarif|junit)

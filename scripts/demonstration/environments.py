@@ -36,6 +36,18 @@ def outputs(client: Callable[[str, str], Any], stack: str, region: str) -> dict[
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
+def resources(client: Callable[[str, str], Any], stack: str, region: str, kind: str) -> list[str]:
+    """Return the physical ids of all resources of a type in a stack and all that are nested in it."""
+    found, open_ = [], [stack]
+    while open_:
+        for one in client("cloudformation", region).describe_stack_resources(StackName=open_.pop())["StackResources"]:
+            if one["ResourceType"] == "AWS::CloudFormation::Stack":
+                open_.append(one["PhysicalResourceId"])
+            elif one["ResourceType"] == kind:
+                found.append(str(one["PhysicalResourceId"]))
+    return found
+
+
 def place(environment: str, region: str, of: Mapping[str, str], addresses: Mapping[str, str], client: Callable[[str, str], Any]) -> Place:
     """Return a place from its root stack's outputs. `addresses`: where a balancer's DNS name answers, if not under that name."""
     host = urlsplit(of["EndpointUrl"]).netloc

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from scripts import demo
+from scripts import demo, deploy
 from scripts.core import world
 from scripts.core.clock import RealClock
 from scripts.core.console import Console
@@ -88,3 +90,47 @@ def delivery(local_aws: LocalAws) -> Iterator[demo.Demonstration]:
         yield one
     finally:
         one.traffic.stop()
+
+
+@pytest.fixture
+def calm(delivery: demo.Demonstration) -> Iterator[None]:
+    """Customers everywhere, quiet alarms and an open prod before a case, and again after it."""
+    _calm(delivery)
+    yield
+    _calm(delivery)
+
+
+def _calm(delivery: demo.Demonstration) -> None:
+    delivery.traffic.resume()
+    delivery.repository.behave()
+    if delivery.control.record("prod").get("blocked"):
+        delivery.control.ask("unblock", "prod", reason="the next case begins", by="a test")
+
+
+@pytest.fixture
+def pipeline_with(delivery: demo.Demonstration, local_aws: LocalAws, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Deploys the pipeline with other parameters, as a change of parameters/pipeline.yaml would; afterwards as it was."""
+    changed = False
+
+    def change(**parameters: str) -> None:
+        nonlocal changed
+        changed = True
+        root = tmp_path / f"pipeline-{len(list(tmp_path.iterdir()))}"
+        for name in ("templates", "parameters", "functions", "app"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        file = root / "parameters" / "local" / "pipeline.yaml"
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document["parameters"] |= parameters
+        file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        _deploy(local_aws, root)
+
+    yield change
+    if changed:
+        _deploy(local_aws, ROOT)
+
+
+def _deploy(local_aws: LocalAws, root: Path) -> None:
+    """`make deploy ENV=pipeline LOCAL=1 YES=1` in a copy of the project."""
+    here = world.World(root, local_aws.environ, Console(), RealClock(), open_session)
+    code = deploy.main(["--env", "pipeline", "--local", "--yes"], here)
+    assert code == 0, f"deploying the pipeline ended with code {code}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from scripts import demo
+from scripts.demonstration import environments
 from scripts.demonstration.environments import Place
 
 _ALARM = ("AlarmName", "AlarmDescription", "ActionsEnabled", "OKActions", "AlarmActions", "InsufficientDataActions", "MetricName", "Namespace", "Statistic",
@@ -32,16 +33,21 @@ def alarm(place: Place, part: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def firing(place: Place, part: str = "-Faults-") -> Iterator[str]:
-    """Let an alarm of the fleet fire by a threshold below all that it measures; yields its name."""
+def threshold(place: Place, part: str, value: float) -> Iterator[str]:
+    """Give an alarm of the fleet another threshold; yields its name."""
     found = alarm(place, part)
     cloudwatch = place.client("cloudwatch", place.region)
     before = {key: found[key] for key in _ALARM if key in found}
-    cloudwatch.put_metric_alarm(**{**before, "Threshold": -1.0, "ComparisonOperator": "GreaterThanThreshold"})
+    cloudwatch.put_metric_alarm(**{**before, "Threshold": value})
     try:
         yield str(found["AlarmName"])
     finally:
         cloudwatch.put_metric_alarm(**before)
+
+
+def firing(place: Place, part: str = "-Faults-") -> contextlib.AbstractContextManager[str]:
+    """Let an alarm of the fleet (greater than a threshold) fire, by one below all that it measures; gives its name."""
+    return threshold(place, part, -1.0)
 
 
 @contextlib.contextmanager
@@ -74,16 +80,7 @@ def denied(iam: Any, role: str, *actions: str) -> Iterator[None]:
 
 def resources(delivery: demo.Demonstration, environment: str, kind: str, region: str | None = None) -> list[str]:
     """The physical ids of all resources of a type in an environment's tree of stacks (the pipeline's too)."""
-    region = region or delivery.region
-    client = delivery.client_of(environment)("cloudformation", region)
-    found, open_ = [], [delivery.settings[environment].stack_name]
-    while open_:
-        for one in client.describe_stack_resources(StackName=open_.pop())["StackResources"]:
-            if one["ResourceType"] == "AWS::CloudFormation::Stack":
-                open_.append(one["PhysicalResourceId"])
-            elif one["ResourceType"] == kind:
-                found.append(str(one["PhysicalResourceId"]))
-    return found
+    return environments.resources(delivery.client_of(environment), delivery.settings[environment].stack_name, region or delivery.region, kind)
 
 
 @contextlib.contextmanager

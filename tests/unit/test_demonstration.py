@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from scripts_fakes import FakeClock
 
-from scripts import demo
+from scripts import blast, demo
 from scripts.demonstration import delivery, environments, repository, summary
 from scripts.demonstration.control import Control, Refused
 from scripts.demonstration.delivery import Deployment, Outcome
@@ -272,3 +272,22 @@ def test_a_command_is_given_as_the_scripts_give_it() -> None:
 def test_a_command_that_is_not_done_says_why(answer: dict[str, Any], error: str | None) -> None:
     with pytest.raises(Refused, match="unblock prod: there is nothing to go back to"):
         Control(Function(answer, error), "rollback").ask("unblock", "prod", reason="r", by="me")
+
+
+# --- the same bad release twice ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_release_costs_is_counted_in_prod_alone() -> None:
+    answers = [Answer(10.0, "prod/us-east-1", 500, BAD), Answer(11.0, "prod/us-west-2", 200, BAD), Answer(12.0, "prod/us-west-2", 503, None),
+               Answer(12.0, "gamma/us-east-1", 500, BAD), Answer(30.0, "prod/us-east-1", 500, BAD)]
+    found = blast.cost(answers, 9.0, 20.0)
+    assert found == blast.Cost(11.0, 3, 2)
+
+
+def test_the_ratio_of_both_ways_is_told() -> None:
+    measured = blast.result(blast.Cost(400.0, 18000, 5400), blast.Cost(300.0, 13500, 12), 300.0, 30)
+    assert (measured["ratio"], measured["ours"]["failed_percent"]) == (450.0, 0.09)
+    told = "\n".join(blast.story(measured))
+    assert "by hand after 300 s: 5400 of 18000" in told and "450.0 to 1" in told
+    none = blast.result(blast.Cost(400.0, 18000, 5400), blast.Cost(300.0, 13500, 0), 300.0, 30)
+    assert none["ratio"] is None and "5400 to none" in blast.story(none)[-1]

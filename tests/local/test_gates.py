@@ -1,0 +1,117 @@
+"""What a gate lets through and what not: it vouches for what it has seen, and takes nothing that it cannot see for good news."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import disturb
+import pytest
+import shipping
+
+from scripts import demo
+
+pytestmark = [pytest.mark.every, pytest.mark.usefixtures("calm")]
+
+WEST = "us-west-2"
+
+
+def _said(delivery: demo.Demonstration, shipped: shipping.Shipped, stage: str, action: str = "Gate") -> str:
+    """What a stage's gate said at its end."""
+    runs = [one for one in delivery.pipeline.actions(shipped.outcome.execution_id) if (one["stageName"], one["actionName"]) == (stage, action)]
+    return str(runs[-1]["output"]["executionResult"].get("errorDetails", {}).get("message", ""))
+
+
+class At:
+    """Enters a context when an action of the pipeline gets to a status, and leaves it when the stage has failed, or at the end."""
+
+    def __init__(self, context: contextlib.AbstractContextManager[Any], stage: str, action: str, status: str = "InProgress") -> None:
+        self._stack, self._context, self._when, self._stage = contextlib.ExitStack(), context, (stage, action, status), stage
+        self.entered = False
+
+    def __call__(self, stage: str, action: str, status: str) -> None:
+        if (stage, action, status) == self._when and not self.entered:
+            self.entered = True
+            self._stack.enter_context(self._context)
+        if stage == self._stage and status == "Failed":
+            self._stack.close()
+
+    def __enter__(self) -> At:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def test_what_shows_after_codedeploy_called_it_successful_is_caught_by_the_one_boxs_gate(delivery: demo.Demonstration) -> None:
+    """And then: the gate, tried again, does not bless what runs now; the same release, started again, is refused even when prod is open."""
+    home = disturb.place_of(delivery, "prod", delivery.region)
+    with disturb.setting([home], delivery.settings["prod"].service, "onebox", "SHOW_FAULTS"):
+        shipped = shipping.ship(delivery, "Bad in the one-box, later", fault_percent=60, fault_after_seconds=75, fault_only_if_env="SHOW_FAULTS")
+    shipping.came_back(delivery, shipped, "OneBox", "Faults", "reconciler")
+    deployed = [one for one in shipped.outcome.in_environment("prod") if not one.is_rollback]
+    assert [(one.scope, one.status) for one in deployed] == [("onebox", "Succeeded")], "CodeDeploy was content"
+    assert delivery.control.record("prod")["blocked"], "a rollback blocks prod"
+    delivery.control.ask("unblock", "prod", reason="the case goes on", by="a test")
+    # The gate once more: it is not this release that runs, and the release is marked bad.
+    execution, commit = shipped.outcome.execution_id, shipped.outcome.commit
+    codepipeline = delivery.aws.client("codepipeline", delivery.region)
+    codepipeline.retry_stage_execution(pipelineName=delivery.pipeline.name, stageName="OneBox", pipelineExecutionId=execution, retryMode="FAILED_ACTIONS")
+    shipping.until("the retried gate", lambda: delivery.pipeline.status(execution) == "InProgress", 30)
+    again = delivery.follow(commit, execution)
+    assert (again.status, again.caught_in, again.unsettled) == ("Failed", "OneBox", ())
+    assert commit[:12] in _said(delivery, shipped, "OneBox")
+    assert delivery.running() == shipped.before
+    # The same commit from the start.
+    assert delivery.quiet() == []
+    started = codepipeline.start_pipeline_execution(name=delivery.pipeline.name)["pipelineExecutionId"]
+    refused = delivery.follow(commit, started)
+    assert refused.status in ("Failed", "Stopped")
+    assert not refused.in_environment("prod")
+    assert refused.unsettled == ()
+    assert delivery.running() == shipped.before
+
+
+def test_a_missing_alarm_fails_it(delivery: demo.Demonstration) -> None:
+    with At(disturb.missing(disturb.place_of(delivery, "gamma", WEST), "LatencyP99"), "Gamma", "Gate") as gone:
+        shipped = shipping.ship(delivery, "An alarm is gone", at_action=gone)
+    shipping.came_back(delivery, shipped, "Gamma", by="reconciler")
+    assert "LatencyP99" in _said(delivery, shipped, "Gamma") and "does not exist" in _said(delivery, shipped, "Gamma")
+
+
+def test_a_region_that_does_not_answer_fails_it(delivery: demo.Demonstration) -> None:
+    """It waits for an answer as long as it may (five minutes at most), and then says which Region was silent."""
+    gamma = delivery.client_of("gamma")
+    role = disturb.role_name(demo.environments.outputs(gamma, delivery.settings["gamma"].stack_name, WEST)["ControlRoleArn"])
+    with At(disturb.denied(gamma("iam", WEST), role), "Gamma", "Gate") as silent:
+        shipped = shipping.ship(delivery, "A Region is silent", at_action=silent)
+    shipping.came_back(delivery, shipped, "Gamma", by="reconciler")
+    assert f"{WEST} has not answered" in _said(delivery, shipped, "Gamma")
+
+
+def test_an_alarm_that_fires_since_before_the_stage_fails_it(delivery: demo.Demonstration) -> None:
+    """Prod's home Region is not deployed to in Wave2, so nothing stops that deployment; but the last gate vouches for all of prod."""
+    home = disturb.place_of(delivery, "prod", delivery.region)
+    with At(disturb.firing(home), "Wave2", "Enter", "Succeeded") as burning:
+        shipped = shipping.ship(delivery, "Home burns while the other Regions deploy", at_action=burning)
+    assert burning.entered
+    shipping.came_back(delivery, shipped, "Wave2", "-Faults-", "reconciler")
+    assert "-Faults-" in _said(delivery, shipped, "Wave2")
+
+
+def test_a_gate_without_requests_waits_and_then_fails_saying_so(delivery: demo.Demonstration) -> None:
+    limit = float(delivery.settings["pipeline"].parameters["GateLimitSeconds"])
+    home = disturb.place_of(delivery, "prod", delivery.region)
+
+    def nobody(stage: str, action: str, status: str) -> None:
+        if (stage, action, status) == ("OneBox", "Enter", "InProgress"):
+            delivery.traffic.pause(home.name)
+        if stage == "OneBox" and status == "Failed":
+            delivery.traffic.resume()
+
+    shipped = shipping.ship(delivery, "Nobody asks for it", at_action=nobody)
+    shipping.came_back(delivery, shipped, "OneBox", by="reconciler")
+    said = _said(delivery, shipped, "OneBox")
+    assert "Not proven within" in said and "of the" in said and "requests" in said
+    (gate,) = [one for one in delivery.pipeline.actions(shipped.outcome.execution_id) if (one["stageName"], one["actionName"]) == ("OneBox", "Gate")]
+    assert (gate["lastUpdateTime"] - gate["startTime"]).total_seconds() >= limit, "it waited as long as it might"
