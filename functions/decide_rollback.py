@@ -6,16 +6,18 @@ the second at the same time, or the one after a kill.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from configuration import Window
-from model import Action, Block, Deployment, Environment, Execution, Group, Location, Release, Rollback
+from model import Action, Block, Deployment, Environment, Execution, Firing, Group, Location, Release, Rollback
 
 TRIES = ("third", "half", "all")
 FAILURES_TO_PAGE = 3
 PAUSE_SECONDS = 60
 LONGEST_PAUSE_SECONDS = 300
+STOP_WORD = "Handsoff:"
+"""How the reason begins with which a rollback stops executions."""
 STOPPED = ("Stopped", "Cancelled")
 
 
@@ -35,7 +37,7 @@ class Verdict:
     """What is to be made of an execution that went wrong in an environment's stages.
 
     `kind`: *bad*: its release is taken back; *repair*: it is the last good release, so what it left half done is put right, without a mark;
-    *told*: it changed nothing there, and is only told; *collateral*: it ended because of a rollback, and is not blamed.
+    *told*: it changed nothing there, and is only told; *collateral*: a rollback ended it, which says all there is to say.
     """
 
     kind: str
@@ -67,7 +69,10 @@ def judge(record: Environment, view: View, stages: Sequence[str], groups: Sequen
     if key in record.judged or at < (record.since or 0) or at <= (record.last_good_at or 0):
         return None
     verdict = Verdict("bad", key, execution.commit, reason, where)
-    on_hosts = any(d.commit == execution.commit for g in groups for d in (*g.in_flight, *(() if g.last_attempted is None else (g.last_attempted,))))
+    on_hosts = any(d.commit == execution.commit for group in groups for d in deployments_of(group))
+    ours = record.rollback is not None and record.rollback.bad == execution.commit
+    if ours or execution.stop_reason.startswith(STOP_WORD):
+        return replace(verdict, kind="collateral")
     if execution.commit in bad:
         return replace(verdict, kind="told")  # what runs of it is taken back wherever it is seen
     if strict and going_back(record):
@@ -75,6 +80,31 @@ def judge(record: Environment, view: View, stages: Sequence[str], groups: Sequen
     if not touched(view, stages) and not on_hosts:
         return replace(verdict, kind="told")
     return replace(verdict, kind="repair") if execution.commit == record.last_good else verdict
+
+
+def alarmed(record: Environment, views: Sequence[View], stages: Sequence[str], groups: Sequence[Group], firing: Mapping[str, Sequence[Firing]],
+            bad: Collection[str]) -> Verdict | None:
+    """A release under which a composite fires (`firing` by Region) while neither a gate nor CodeDeploy watches there: between stages, or in earlier waves.
+
+    Only with something to go back to, and not for a release that was let in in spite of alarms.
+    """
+    if record.last_good is None or going_back(record):
+        return None
+    for view in views:
+        commit = view.execution.commit
+        overridden = record.override is not None and commit == record.override.commit
+        watched = any(a.name == "Gate" and a.status == "InProgress" for a in view.actions)
+        if commit is None or view.execution.status != "InProgress" or commit in bad or commit == record.last_good or overridden or watched:
+            continue
+        for group in groups:
+            last = group.last_attempted
+            if group.in_flight or last is None or last.commit != commit or not touched(view, stages):
+                continue
+            alarm = next((a for a in firing.get(group.region, ()) if a.composite and a.since >= last.created), None)
+            key = f"{view.execution.id}/{alarm.name if alarm else ''}@{int(alarm.since) if alarm else 0}"
+            if alarm is not None and key not in record.judged:
+                return Verdict("bad", key, commit, f"alarm {alarm.name} fires in {group.region} where {commit[:12]} was deployed", group.place)
+    return None
 
 
 def newest_of_each(actions: Sequence[Action], stages: Collection[str]) -> list[Action]:
@@ -102,6 +132,11 @@ def _finished(latest: Sequence[Action], final: str) -> bool:
     return bool(gates) and gates[0].status == "Succeeded"
 
 
+def deployments_of(group: Group) -> tuple[Deployment, ...]:
+    """What a group's hosts run or are getting: deployments in flight, and the last attempted."""
+    return group.in_flight if group.last_attempted is None else (*group.in_flight, group.last_attempted)
+
+
 @dataclass(frozen=True)
 class Stray:
     """A deployment that must not be: of a release marked bad, or, in an environment that a rollback has blocked, of any but the desired one."""
@@ -116,7 +151,7 @@ def strays(record: Environment, groups: Sequence[Group], bad: Collection[str], s
     held = strict and record.desired is not None and going_back(record)
     found = []
     for group in groups:
-        for deployment in (*group.in_flight, *(() if group.last_attempted is None else (group.last_attempted,))):
+        for deployment in deployments_of(group):
             if deployment.commit in bad:
                 found.append(Stray(group, deployment, True))
             elif held and (deployment.commit != record.desired or not (deployment.in_flight or deployment.status == "Succeeded")):
@@ -323,7 +358,7 @@ def closed(record: Environment, window: Window, now: float) -> str | None:
 def chosen(record: Environment, wanted: str | None, release: Release | None, final_stage: str, force: bool, groups: Sequence[Group],
            bad: Collection[str]) -> tuple[str | None, str]:
     """Where a person's rollback goes: (release, "") or (None, what is wrong). `release` is the ledger's record of the wanted one."""
-    running = {d.commit for g in groups for d in (*g.in_flight, *(() if g.last_attempted is None else (g.last_attempted,)))}
+    running = {deployment.commit for group in groups for deployment in deployments_of(group)}
     if wanted is None:
         good = target(record, bad)
         if good is not None and running - {good} == set():

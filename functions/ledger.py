@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from model import Bad, Block, Environment, Location, Override, Release, Rollback
 
@@ -106,21 +106,22 @@ class Ledger:
 
         return self.update_environment(environment, change)
 
-    def claim(self, environment: str, thing: str) -> bool:
-        """Whether the caller is to page this thing now: nobody has, and nobody claimed it in the last CLAIM_SECONDS. Follow a page with `sent`.
+    def claim(self, environment: str, thing: str) -> Literal["mine", "sent", "theirs"]:
+        """Who pages this thing: the caller (*mine*; follow it with `sent`), nobody any more (*sent*), or another, who claimed it within CLAIM_SECONDS.
 
         A thing that begins with the id of the rollback that is going on is kept with it, others with the environment.
         """
-        now, mine = int(self._now()), False
+        now = int(self._now())
+        answer: Literal["mine", "sent", "theirs"] = "theirs"
 
         def change(record: Environment) -> Environment | None:
-            nonlocal mine
+            nonlocal answer
             was = _paged(record, thing).get(thing)
-            mine = was is None or (not was["sent"] and was["claimed"] <= now - CLAIM_SECONDS)
-            return _with_paged(record, thing, {"claimed": now, "sent": False}) if mine else None
+            answer = "sent" if was and was["sent"] else "mine" if was is None or was["claimed"] <= now - CLAIM_SECONDS else "theirs"
+            return _with_paged(record, thing, {"claimed": now, "sent": False}) if answer == "mine" else None
 
         self.update_environment(environment, change)
-        return mine
+        return answer
 
     def sent(self, environment: str, thing: str) -> None:
         """Note that a thing was paged."""

@@ -75,6 +75,15 @@ class Silent:
 
 
 @dataclass(frozen=True)
+class Firing:
+    """An alarm in ALARM, and since when."""
+
+    name: str
+    composite: bool
+    since: float
+
+
+@dataclass(frozen=True)
 class Execution:
     """A pipeline execution: CodePipeline's status and the commit it carries."""
 

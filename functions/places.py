@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from configuration import Place
-from model import IN_FLIGHT, Deployment, Group, Location, Rollback
+from model import IN_FLIGHT, Deployment, Firing, Group, Location, Rollback
 from releases import Releases
 
 CLIENTS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
@@ -155,11 +155,12 @@ class Places:
         self.client(place, "cloudwatch").put_metric_data(
             Namespace="Handsoff", MetricData=[{"MetricName": "Armed", "Dimensions": dimensions, "Value": 1.0 if armed else 0.0}])
 
-    def firing(self, place: Place) -> tuple[str, ...]:
-        """Names of the environment's alarms, composites included, that are in ALARM. Raises UNANSWERED."""
+    def firing(self, place: Place) -> tuple[Firing, ...]:
+        """The environment's alarms, composites included, that are in ALARM. Raises UNANSWERED."""
         answer = self.client(place, "cloudwatch").describe_alarms(
             AlarmNamePrefix=f"{self._service}-{place.environment}-", AlarmTypes=["MetricAlarm", "CompositeAlarm"], StateValue="ALARM", MaxRecords=100)
-        return tuple(alarm["AlarmName"] for kind in ("MetricAlarms", "CompositeAlarms") for alarm in answer.get(kind, []))
+        return tuple(Firing(alarm["AlarmName"], kind == "CompositeAlarms", _since(alarm))
+                     for kind in ("MetricAlarms", "CompositeAlarms") for alarm in answer.get(kind, []))
 
     def revision_in_history(self, place: Place, group: Group, commit: str) -> Location | None:
         """A release's bundle from the group's own successful deployments, if it is among the newest. Raises UNANSWERED."""
@@ -227,6 +228,11 @@ class Places:
             known = (assumed["Expiration"].timestamp(), session)
             self._sessions[role_arn] = known
         return known[1]
+
+
+def _since(alarm: Mapping[str, Any]) -> float:
+    moment = alarm.get("StateTransitionedTimestamp") or alarm.get("StateUpdatedTimestamp")
+    return float(moment.timestamp()) if moment else 0.0
 
 
 def read_document(text: str, where: str) -> Document:

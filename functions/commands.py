@@ -1,0 +1,160 @@
+"""What people ask of the rollback function: roll back, block, unblock, override, describe. Each says who and why, and is written down."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from configuration import Configuration
+from decide_rollback import chosen, deployments_of
+from ledger import Ledger, plain
+from messages import short
+from model import Block, Environment, Group, Override
+from reconcile import Reconciler, Sight
+
+TEXT_CHARACTERS = 500
+
+
+class Wrong(Exception):
+    """The command cannot be done; the text says why and what to do."""
+
+
+class Commands:
+    """The commands of one service. `now` is the clock (epoch seconds)."""
+
+    def __init__(self, configuration: Configuration, ledger: Ledger, reconciler: Reconciler, now: Callable[[], float]) -> None:
+        self._configuration, self._ledger, self._reconciler, self._now = configuration, ledger, reconciler, now
+
+    def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Do a command: {"ok", "error", "record", "groups", "releases", "log"}; what is wrong with it is in `error`."""
+        try:
+            environment = self._environment(event)
+            match event.get("command"):
+                case "rollback":
+                    self._rollback(environment, event)
+                case "block":
+                    self._block(environment, event)
+                case "unblock":
+                    self._unblock(environment, event)
+                case "override":
+                    self._override(environment, event)
+                case "describe":
+                    pass
+                case other:
+                    raise Wrong(f"unknown command {other!r}; there are rollback, block, unblock, override, describe")
+            return self.describe(environment)
+        except Wrong as error:
+            return {"ok": False, "error": str(error), "record": None, "groups": [], "releases": [], "log": []}
+
+    def describe(self, environment: str) -> dict[str, Any]:
+        """The ledger's and CodeDeploy's word on an environment."""
+        record = self._ledger.environment(environment)
+        seen = self._reconciler.look(record)
+        silent = [{"region": s.region, "scope": None, "group": None, "running": None, "desired": False, "in_flight": None,
+                   "note": f"does not answer: {s.reason}"} for s in seen.silent]
+        return {"ok": True, "error": None, "record": plain(record), "groups": [*(_group(record, g) for g in seen.groups), *silent],
+                "releases": [plain(release) for release in self._ledger.newest_releases()], "log": self._ledger.newest_log(environment)}
+
+    def _rollback(self, environment: str, event: Mapping[str, Any]) -> None:
+        reason, by = _text(event, "reason"), _text(event, "by")
+        wanted, force = event.get("to") or None, event.get("force") is True
+        record = self._ledger.environment(environment)
+        seen = self._reconciler.look(record)
+        if not seen.groups:
+            raise Wrong(f"no Region of {environment} answers: {'; '.join(f'{s.region}: {s.reason}' for s in seen.silent) or 'it has no deployment group'}")
+        release = self._ledger.release(wanted) if wanted else None
+        final = self._configuration.stages_of(environment)[-1]
+        to, wrong = chosen(record, wanted, release, final, force, seen.groups, seen.bad)
+        if to is None:
+            raise Wrong(wrong)
+        bad = self._leave(environment, to, seen, reason, by)
+        self._ledger.log(environment, "rollback", f"{by} rolls {environment} back to {short(to)}: {reason}", by=by, reason=reason, to=to, bad=bad,
+                         forced=True if force else None)
+        self._reconciler.begin(record, seen, bad=bad, to=to, reason=reason, by=by)
+        self._reconciler.run(environment)
+
+    def _leave(self, environment: str, to: str, seen: Sight, reason: str, by: str) -> str | None:
+        """Mark what runs, and is to be left, bad; the one that most groups run or get."""
+        left = [d.commit for group in seen.groups for d in deployments_of(group) if d.commit not in (None, to) and (d.in_flight or d.status == "Succeeded")]
+        for commit in dict.fromkeys(left):
+            if commit is not None:
+                self._ledger.mark_bad(commit, f"rolled back by {by}: {reason}", environment, self._now())
+                seen.bad.add(commit)
+        return max(dict.fromkeys(left), key=left.count, default=None)
+
+    def _block(self, environment: str, event: Mapping[str, Any]) -> None:
+        reason, by, at = _text(event, "reason"), _text(event, "by"), int(self._now())
+        self._check_blocks(environment)
+
+        def change(record: Environment) -> Environment:
+            if record.blocked is not None:
+                raise Wrong(f"{environment} is blocked already, by {record.blocked.by}: {record.blocked.reason}")
+            return dataclasses.replace(record, blocked=Block(reason, by, at))
+
+        self._ledger.update_environment(environment, change)
+        self._ledger.log(environment, "block", f"{by} froze {environment}: {reason}", by=by, reason=reason)
+
+    def _unblock(self, environment: str, event: Mapping[str, Any]) -> None:
+        reason, by = _text(event, "reason"), _text(event, "by")
+        force = event.get("force") is True
+        self._reconciler.run(environment)  # what failed because of the block is judged while it stands
+
+        def change(record: Environment) -> Environment:
+            if record.rollback is not None and not force:
+                raise Wrong(f"a rollback of {environment} to {short(record.rollback.to)} is going on ({record.rollback.reason}); wait for its end, "
+                            "or give it up with force")
+            if record.blocked is None:
+                raise Wrong(f"{environment} is not blocked")
+            return dataclasses.replace(record, blocked=None, rollback=None)
+
+        self._ledger.update_environment(environment, change)
+        self._ledger.log(environment, "unblock", f"{by} lifted the block of {environment}: {reason}", by=by, reason=reason, forced=True if force else None)
+
+    def _override(self, environment: str, event: Mapping[str, Any]) -> None:
+        reason, by, commit = _text(event, "reason"), _text(event, "by"), _text(event, "commit")
+        release = self._ledger.release(commit)
+        if release.bad is not None:
+            raise Wrong(f"{commit} is marked bad ({release.bad.reason}) and is never deployed again, override or not; push a new commit")
+
+        def change(record: Environment) -> Environment:
+            if record.rollback is not None or (record.blocked is not None and record.blocked.rollback is not None):
+                raise Wrong(f"{environment} is blocked by a rollback, which no override lifts; unblock it with a reason first")
+            return dataclasses.replace(record, override=Override(reason, by, int(self._now()), commit=commit))
+
+        self._ledger.update_environment(environment, change)
+        self._ledger.log(environment, "override", f"{by} lets {short(commit)} into {environment} in spite of window and alarms: {reason}", by=by,
+                         reason=reason, commit=commit)
+
+    def _environment(self, event: Mapping[str, Any]) -> str:
+        name = event.get("environment")
+        known = self._configuration.environments
+        if name not in known:
+            raise Wrong(f"unknown environment {name!r}; the pipeline has {', '.join(known)}")
+        return str(name)
+
+    def _check_blocks(self, environment: str) -> None:
+        if environment not in self._configuration.blocks:
+            raise Wrong(f"{environment} has no door to shut; {', '.join(sorted(self._configuration.blocks)) or 'no environment'} has")
+
+
+def _text(event: Mapping[str, Any], name: str) -> str:
+    value = event.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise Wrong(f"the command needs '{name}': it is written down with what is done")
+    return " ".join(value.split())[:TEXT_CHARACTERS]
+
+
+def _group(record: Environment, group: Group) -> dict[str, Any]:
+    last = group.last_attempted
+    running = last.commit if last is not None and last.status == "Succeeded" else None
+    flying = group.in_flight[0] if group.in_flight else None
+    note = ""
+    if last is None:
+        note = "no deployment yet"
+    elif last.status != "Succeeded":
+        note = f"deployment {last.id} of {short(last.commit)} {last.status.lower()}" + (f" ({last.error})" if last.error else "")
+    elif last.commit is None:
+        note = f"the bundle of deployment {last.id} has no release.json"
+    return {"region": group.region, "scope": group.scope, "group": group.name, "running": running, "desired": running is not None and running == record.desired,
+            "in_flight": None if flying is None else {"deployment": flying.id, "commit": flying.commit}, "note": note}

@@ -1,0 +1,105 @@
+"""The rollback function. Each minute, at events of the pipeline, of deployments and of alarms, and at commands: look, and take the next step.
+
+Events only say that it may be worth looking now; what is done is decided from what CodePipeline, CodeDeploy and the ledger answer.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+
+import configuration
+from commands import Commands
+from configuration import Configuration
+from decide_rollback import closed
+from ledger import DynamoTable, Ledger
+from messages import Message
+from model import Environment
+from pipeline import Pipeline, transition_reason
+from places import CLIENTS, Places
+from reconcile import TROUBLE, Reconciler
+
+DOOR_WORD = "Handsoff - "
+"""How the reason begins with which the function shuts the door. A transition that a person disabled stays as it is."""
+
+
+class Rollback:
+    """The function, put together. `now` is the clock (epoch seconds)."""
+
+    def __init__(self, settings: Configuration, ledger: Ledger, places: Places, pipeline: Pipeline, reconciler: Reconciler, now: Callable[[], float]) -> None:
+        self._settings, self._ledger, self._places, self._pipeline, self._reconciler, self._now = settings, ledger, places, pipeline, reconciler, now
+        self._commands = Commands(settings, ledger, reconciler, now)
+
+    def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Do a command and answer it, or look at every environment. One that fails does not keep the others; then all fail, for Lambda to count."""
+        if "command" in event:
+            answer = self._commands.answer(event)
+            self._door()
+            return answer
+        failures: list[Exception] = []
+        for environment in self._settings.environments:
+            try:
+                self._reconciler.run(environment)
+                if event.get("source") == "aws.events" or not event:
+                    self._arm(self._ledger.environment(environment))
+            except Exception as error:
+                print(f"{environment}: {type(error).__name__}: {error}")
+                failures.append(error)
+        self._door()
+        if failures:
+            raise ExceptionGroup("environments that could not be looked after", failures)
+        return {"ok": True, "error": None}
+
+    def _arm(self, record: Environment) -> None:
+        """Arm an environment's alarms once it has a release to go back to."""
+        for place in self._settings.places_of(record.name):
+            try:
+                self._places.arm(place, record.last_good is not None)
+            except TROUBLE as error:
+                print(f"{place.environment}/{place.region} cannot be armed: {error}")
+
+    def _door(self) -> None:
+        """Keep the entry stage's inbound transition as the ledger and the window say."""
+        stage = self._settings.entry_stage
+        if not stage:
+            return
+        record = self._ledger.environment(dict(self._settings.stages)[stage])
+        reason = closed(record, self._settings.window, self._now())
+        try:
+            door = self._pipeline.transition(stage)
+            if door is None:
+                return
+            ours = door.reason.startswith(DOOR_WORD)
+            wanted = transition_reason(DOOR_WORD + reason) if reason is not None else ""
+            if reason is not None and (door.enabled or (ours and door.reason != wanted)):
+                self._pipeline.close(stage, wanted)
+            elif reason is None and not door.enabled and ours:
+                self._pipeline.open(stage)
+        except TROUBLE as error:
+            print(f"the transition into {stage} could not be set: {error}")  # Enter checks the same again
+
+
+@functools.cache
+def _function() -> Rollback:
+    """The function with its real edges, made once for the life of the process."""
+    settings = configuration.read(os.environ)
+    session = boto3.Session()
+    ledger = Ledger(DynamoTable(session.client("dynamodb", config=CLIENTS), settings.ledger_table))
+    places = Places(settings.service, time.time, session)
+    steered = Pipeline(session.client("codepipeline", config=CLIENTS), settings.pipeline)
+    sns = session.client("sns", config=CLIENTS)
+
+    def tell(message: Message) -> None:
+        sns.publish(TopicArn=settings.topic_arn, Subject=message.subject, Message=message.text)
+
+    return Rollback(settings, ledger, places, steered, Reconciler(settings, ledger, places, steered, tell, time.time), time.time)
+
+
+def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """What Lambda calls."""
+    return _function().handle(event)
