@@ -457,3 +457,22 @@ def test_executions_wait_before_a_closed_stage_the_newest_alone_and_go_on_when_i
     assert world.action("Bake")["pipelineExecutionId"] == waiting[1]
     assert list(world.api.permissions("DisableStageTransition", given, CALLER)) == [
         ("codepipeline:DisableStageTransition", f"arn:aws:codepipeline:us-east-1:{ACCOUNT}:pipe/Gate")]
+
+
+def test_cloudformations_list_of_stores_is_the_apis_map() -> None:
+    from types import SimpleNamespace
+
+    import boto3
+
+    from localaws.cloudformation.resources.codepipeline import Pipeline
+
+    client = boto3.client("codepipeline", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    request: Any = SimpleNamespace(client=lambda name: client, properties={
+        "RoleArn": "r", "ArtifactStores": [{"Region": "us-west-2", "ArtifactStore": {
+            "Type": "S3", "Location": "west", "EncryptionKey": {"Id": "k", "Type": "KMS"}}}],
+        "Stages": [{"Name": "Wave2", "Actions": [{"Name": "Deploy", "Region": "us-west-2", "RoleArn": GATE, "ActionTypeId": {
+            "Category": "Invoke", "Owner": "AWS", "Provider": "Lambda", "Version": 1}, "Configuration": {"FunctionName": "f"}}]}]})
+    made = Pipeline._declaration(request, "sample")["pipeline"]
+    assert made["artifactStores"] == {"us-west-2": {"type": "S3", "location": "west", "encryptionKey": {"id": "k", "type": "KMS"}}}
+    assert made["stages"][0]["actions"][0]["region"] == "us-west-2"
+    assert made["stages"][0]["actions"][0]["roleArn"] == GATE
