@@ -402,7 +402,8 @@ class Emulator:
     def _ask_kms_for_objects(self) -> None:
         """Let S3 ask KMS in the caller's name for objects under a key, as AWS's does; MiniStack's asks nobody.
 
-        `kms:GenerateDataKey` before a put, `kms:Decrypt` for a get, with kms:ViaService and kms:CallerAccount.
+        `kms:GenerateDataKey` before a put, `kms:Decrypt` for a get and a head (what a head needs no document says: the stricter was chosen),
+        with kms:ViaService and kms:CallerAccount.
         Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
         """
         module = self._app._get_module("s3")
@@ -421,7 +422,7 @@ class Emulator:
                 if refusal := self._kms_refusal("kms:GenerateDataKey", key_arn, caller, headers, query):
                     return refusal
             response = await original(method, path, headers, body, query, **more)
-            if plain and method == "GET" and response[0] < 300:
+            if plain and method in ("GET", "HEAD") and response[0] < 300:
                 sent = {name.lower(): value for name, value in response[1].items()}
                 used = sent.get("x-amz-server-side-encryption-aws-kms-key-id", "")
                 if refusal := self._kms_refusal("kms:Decrypt", used, caller, headers, query):

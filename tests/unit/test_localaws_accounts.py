@@ -189,6 +189,7 @@ def test_an_object_is_read_across_accounts_if_bucket_key_and_role_all_allow_it(
         assert refused(reader.put_object, Bucket=store.bucket, Key="release", Body=b"mine")
     else:
         assert words in refused(reader.get_object, Bucket=store.bucket, Key="release")
+        refused(reader.head_object, Bucket=store.bucket, Key="release")
 
 
 def test_the_other_accounts_root_gets_nothing_that_the_bucket_does_not_give(ministack: emulator.Emulator) -> None:
