@@ -18,9 +18,9 @@ _SECONDS = 150.0
 _EVERY = pytest.mark.every
 
 
-def _stack_of(delivery: demo.Demonstration, environment: str, *path: str) -> str:
+def _stack_of(delivery: demo.Demonstration, environment: str, *path: str, region: str | None = None) -> str:
     """Return the physical id of a resource of a nested stack, by logical ids from the root down."""
-    cloudformation = delivery.aws.client("cloudformation", delivery.region)
+    cloudformation = delivery.aws.client("cloudformation", region or delivery.region)
     identity = delivery.settings[environment].stack_name
     for logical in path:
         identity = cloudformation.describe_stack_resource(StackName=identity, LogicalResourceId=logical)["StackResourceDetail"]["PhysicalResourceId"]
@@ -55,8 +55,8 @@ class Role:
             self.iam.put_role_policy(RoleName=self.name, PolicyName=policy, PolicyDocument=json.dumps(before))
 
 
-def _role(delivery: demo.Demonstration, environment: str, *path: str) -> Role:
-    return Role(delivery.aws.client("iam", delivery.region), _stack_of(delivery, environment, *path))
+def _role(delivery: demo.Demonstration, environment: str, *path: str, region: str | None = None) -> Role:
+    return Role(delivery.aws.client("iam", delivery.region), _stack_of(delivery, environment, *path, region=region))
 
 
 def _says(message: str, role: Role, action: str) -> None:
@@ -69,13 +69,14 @@ def _says(message: str, role: Role, action: str) -> None:
 
 
 def _wait_action(delivery: demo.Demonstration, execution: str, stage: str, status: str, after: int = 0) -> dict[str, Any]:
-    """Return the stage's newest action of an execution once it has `status` and is at least the `after`+1st attempt."""
+    """Return the newest run of the stage's first action in an execution once it has `status` and is at least the `after`+1st attempt."""
     client = delivery.aws.client("codepipeline", delivery.region)
     end = time.monotonic() + _SECONDS
     found: list[dict[str, Any]] = []
     while time.monotonic() < end:
         found = [one for one in client.list_action_executions(
-            pipelineName=delivery.pipeline.name, filter={"pipelineExecutionId": execution})["actionExecutionDetails"] if one["stageName"] == stage]
+            pipelineName=delivery.pipeline.name, filter={"pipelineExecutionId": execution})["actionExecutionDetails"]
+            if one["stageName"] == stage and one["actionName"] in (stage, "Deploy1")]
         if len(found) > after and found[0]["status"] == status:
             return found[0]
         assert not found or len(found) <= after or found[0]["status"] in ("InProgress", status), found[0]
@@ -95,7 +96,7 @@ def _start(delivery: demo.Demonstration) -> str:
 @pytest.fixture(scope="module")
 def pipeline_role(delivery: demo.Demonstration) -> Role:
     """What CodePipeline works as."""
-    return _role(delivery, "pipeline", "Stages", "PipelineRole")
+    return _role(delivery, "pipeline", "Access", "PipelineRole")
 
 
 _USE = ("codeconnections:UseConnection", "codestar-connections:UseConnection")
@@ -115,6 +116,20 @@ def test_without_it_the_pipeline_stops_before_a_release_is_built(
     _says(_reason(failed), pipeline_role, taken[0])
 
 
+@pytest.fixture(scope="module")
+def deploy_roles(delivery: demo.Demonstration) -> list[Role]:
+    """What the pipeline's deploy actions work as, in each Region of gamma."""
+    return [_role(delivery, "gamma", "Control", "DeployRole", region=place.region) for place in delivery.places_of("gamma")]
+
+
+@contextlib.contextmanager
+def _all_without(roles: list[Role], action: str) -> Iterator[None]:
+    with contextlib.ExitStack() as taken:
+        for role in roles:
+            taken.enter_context(role.without(action))
+        yield
+
+
 @dataclass(frozen=True)
 class Undeployed:
     """A release that was built and then refused by Gamma: no host has seen it."""
@@ -125,14 +140,14 @@ class Undeployed:
 
 
 @pytest.fixture(scope="module")
-def undeployed(delivery: demo.Demonstration, pipeline_role: Role) -> Undeployed:
+def undeployed(delivery: demo.Demonstration, deploy_roles: list[Role]) -> Undeployed:
     """A new release that stops at Gamma for want of a permission."""
     delivery.repository.write("app/release-note.txt", f"not deployed by its pipeline {time.time()}\n")
-    with pipeline_role.without("codedeploy:CreateDeployment"):
+    with _all_without(deploy_roles, "codedeploy:CreateDeployment"):
         commit = delivery.repository.push("Built, and not allowed to deploy")
         execution = delivery.pipeline.execution_of(commit, 60)
         failed = _wait_action(delivery, execution, "Gamma", "Failed")
-    _says(_reason(failed), pipeline_role, "codedeploy:CreateDeployment")
+    _says(_reason(failed), deploy_roles[0], "codedeploy:CreateDeployment")
     (bundle,) = failed["input"]["inputArtifacts"]
     bucket, key = bundle["s3location"]["bucket"], bundle["s3location"]["key"]
     found = delivery.aws.client("s3", delivery.region).head_object(Bucket=bucket, Key=key)
@@ -142,18 +157,18 @@ def undeployed(delivery: demo.Demonstration, pipeline_role: Role) -> Undeployed:
 
 
 @_EVERY
-@pytest.mark.parametrize("taken", ["s3:GetObject", "codedeploy:CreateDeployment", "codedeploy:GetDeploymentConfig",
+@pytest.mark.parametrize("taken", ["s3:GetObject*", "codedeploy:CreateDeployment", "codedeploy:GetDeploymentConfig",
                                    "codedeploy:RegisterApplicationRevision"])
-def test_without_it_the_pipeline_cannot_deploy(delivery: demo.Demonstration, pipeline_role: Role, undeployed: Undeployed, taken: str) -> None:
+def test_without_it_the_pipeline_cannot_deploy(delivery: demo.Demonstration, deploy_roles: list[Role], undeployed: Undeployed, taken: str) -> None:
     client = delivery.aws.client("codepipeline", delivery.region)
     before = len([one for one in client.list_action_executions(
         pipelineName=delivery.pipeline.name, filter={"pipelineExecutionId": undeployed.execution})["actionExecutionDetails"]
-        if one["stageName"] == "Gamma"])
-    with pipeline_role.without(taken):
+        if (one["stageName"], one["actionName"]) == ("Gamma", "Deploy1")])
+    with _all_without(deploy_roles, taken):
         client.retry_stage_execution(pipelineName=delivery.pipeline.name, stageName="Gamma",
                                      pipelineExecutionId=undeployed.execution, retryMode="FAILED_ACTIONS")
         failed = _wait_action(delivery, undeployed.execution, "Gamma", "Failed", after=before)
-    _says(_reason(failed), pipeline_role, taken)
+    _says(_reason(failed), deploy_roles[0], taken.rstrip("*"))
 
 
 # --- the build's role -------------------------------------------------------------------------------------------------
