@@ -305,9 +305,9 @@ def _pass(order: decide_gate.Order, facts: decide_gate.Facts, decision: decide_g
 
 def _fail_gate(order: decide_gate.Order, decision: decide_gate.Decision, tools: Tools, teller: Teller) -> None:
     blocks = order.environment in tools.configuration.blocks
-    way_back = (f"{order.environment} goes back to its last good release by itself{', and is blocked' if blocks else ''}; `make why ENV={order.environment}` "
-                "shows more. Mend it and push a new commit.")
-    text = f"{order.environment} {order.stage}: release {order.commit[:12]} does not pass. {decision.text} {way_back}"
+    way_back = f"{order.environment} goes back to its last good release by itself{', and is then blocked' if blocks else ''}"
+    text = (f"{order.environment} {order.stage}: release {order.commit[:12]} does not pass. {decision.text} {way_back}; `make why ENV={order.environment}` "
+            f"shows more.{'' if 'push' in decision.text.lower() else ' Mend it and push a new commit.'}")
     if teller.fail(text):
         _note(tools, order.environment, "refused", text, commit=order.commit, stage=order.stage, execution=order.execution, alarm=decision.alarm,
               region=decision.region, reason=decision.reason)
