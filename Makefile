@@ -86,8 +86,8 @@ rollback: $(VENV)/.stamp ## Take ENV back everywhere, with a REASON (TO=<commit>
 .PHONY: block unblock
 block: $(VENV)/.stamp ## Let no release into ENV, with a REASON
 	@$(AIM) $(PY) -m scripts.block --env "$(ENV)" --reason "$$REASON" $(FLAGS)
-unblock: $(VENV)/.stamp ## Open ENV again, with a REASON
-	@$(AIM) $(PY) -m scripts.unblock --env "$(ENV)" --reason "$$REASON" $(FLAGS)
+unblock: $(VENV)/.stamp ## Open ENV again, with a REASON (FORCE=1)
+	@$(AIM) $(PY) -m scripts.unblock --env "$(ENV)" --reason "$$REASON" $(FLAGS) $(if $(FORCE),--force)
 
 .PHONY: override
 override: $(VENV)/.stamp ## Let one RELEASE into ENV in spite of alarms and window, with a REASON

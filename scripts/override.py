@@ -1,6 +1,6 @@
 """Let one release into an environment although alarms fire or its window is closed (break glass), recorded with who and why.
 
-It does not lift a block, and a release marked bad stays refused.
+It does not lift the block of a rollback, and a release marked bad stays refused.
 """
 
 from __future__ import annotations

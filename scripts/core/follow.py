@@ -50,7 +50,8 @@ def standing(described: Mapping[str, Any]) -> Standing:
     groups = described.get("groups") or ()
     arrived, left = [], []
     for group in groups:
-        place = f"{group['region']}/{group['scope']}"
+        # A Region that does not answer has no scopes to name.
+        place = "/".join(str(part) for part in (group["region"], group.get("scope")) if part)
         if group.get("desired") and not group.get("in_flight"):
             arrived.append(place)
         else:
@@ -146,5 +147,5 @@ def groups_table(described: Mapping[str, Any], indent: str = "    ") -> str:
         flight = group.get("in_flight")
         flying = f"{flight.get('deployment', '')} to {short(flight.get('commit'))} in flight" if flight else ""
         right = "as desired" if group.get("desired") else "NOT DESIRED" if group.get("running") else ""
-        rows.append((str(group["region"]), str(group["scope"]), short(group.get("running")), right, flying, str(group.get("note") or "")))
+        rows.append((str(group["region"]), str(group.get("scope") or ""), short(group.get("running")), right, flying, str(group.get("note") or "")))
     return table(rows, indent)

@@ -184,7 +184,20 @@ def test_without_a_reason_nothing_is_asked(make: Callable[..., Place], command: 
 def test_block_and_unblock_are_ordered(make: Callable[..., Place], command: Any, name: str) -> None:
     place = make(described())
     assert place.run(command, "--reason", "holidays") == 0
-    assert place.function.orders == [{"command": name, "environment": "prod", "reason": "holidays", "by": CALLER}]
+    more = {"force": False} if command is unblock else {}
+    assert place.function.orders == [{"command": name, "environment": "prod", "reason": "holidays", "by": CALLER, **more}]
+
+
+def test_a_rollback_is_given_up_by_force_only(make: Callable[..., Place]) -> None:
+    place = make(described())
+    assert place.run(unblock, "--reason", "x", "--force") == 0
+    assert place.function.orders[0]["force"] is True
+
+
+def test_a_region_that_does_not_answer_is_not_there_yet() -> None:
+    silent = {"region": "eu-west-1", "scope": None, "group": None, "running": None, "desired": False, "in_flight": None, "note": "does not answer: x"}
+    now = follow.standing(described(a_group("us-east-1", GOOD, True), silent, under_way=True))
+    assert now.left == ("eu-west-1 does not answer: x",) and "None" not in follow.groups_table(described(silent))
 
 
 def test_an_override_is_for_one_release(make: Callable[..., Place]) -> None:
