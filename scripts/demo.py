@@ -84,9 +84,9 @@ class Demonstration:
         self.aws = here.open_aws(True, here.environ)
         self.settings = {name: settings.load(here.root, name, True) for name in (*ENVIRONMENTS, "pipeline")}
         self.region = self.settings["pipeline"].regions[0]
-        remote = Path(options.remote).resolve() / f"{self.settings['pipeline'].parameters['RepositoryId']}.git"
-        # Beside the remote: each local AWS has a working copy of its own.
-        self.repository = Repository(Path(options.remote).resolve().parent / "working-copy", str(remote))
+        remote, name = Path(options.remote).resolve(), self.settings["pipeline"].parameters["RepositoryId"]
+        # Beside the remote: each repository of each local AWS has a working copy of its own.
+        self.repository = Repository(remote.parent / "working-copies" / name, str(remote / f"{name}.git"))
         self.traffic = Traffic(options.rate)
         self.pipeline: Pipeline
         self.control: Control
@@ -102,7 +102,7 @@ class Demonstration:
             self.say(f"\n== make deploy ENV={name} LOCAL=1")
             if name == "pipeline" and self.options.complete_connection:
                 threading.Thread(target=self._complete_connection, name="person", daemon=True).start()
-            code = deploy.main(["--env", name, "--local", "--yes"])
+            code = deploy.main(["--env", name, "--local", "--yes"], self.here)
             if code:
                 raise CommandError(f"deploying {name}", f"it ended with code {code}", "see above")
         self.find()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import projects
 import pytest
-import yaml
 
 from scripts import demo, deploy
 from scripts.core import world
@@ -116,12 +115,8 @@ def pipeline_with(delivery: demo.Demonstration, local_aws: LocalAws, tmp_path: P
         nonlocal changed
         changed = True
         root = tmp_path / f"pipeline-{len(list(tmp_path.iterdir()))}"
-        for name in ("templates", "parameters", "functions", "app"):
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        file = root / "parameters" / "local" / "pipeline.yaml"
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-        document["parameters"] |= parameters
-        file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        projects.copy_folders(root)
+        projects.overlay(root, "pipeline", parameters)
         _deploy(local_aws, root)
 
     yield change

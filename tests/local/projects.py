@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from scripts import deploy, destroy
 from scripts.core import world
 from scripts.core.clock import RealClock
@@ -18,8 +20,8 @@ from scripts.core.session import open_session
 ROOT = Path(__file__).resolve().parents[2]
 _COMMANDS = {"deploy": deploy.main, "destroy": destroy.main}
 _LOCAL_ACCOUNT = "000000000000"
-_FOLDERS = ("templates", "parameters", "functions", "app")
-"""What a deploy reads: templates, their values, and the code that is packaged with them."""
+_FOLDERS = ("templates", "parameters", "functions", "app", "appspecs", "buildspecs")
+"""What a deploy reads: templates, their values, and the code that is packaged with them; and what a release is made of."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,26 @@ def new_account() -> str:
     return f"1{random.randrange(10**11):011d}"
 
 
+def copy_folders(folder: Path) -> None:
+    """All that a deploy reads, as it is, into `folder`."""
+    for name in _FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def overlay(folder: Path, name: str, parameters: dict[str, str], **keys: Any) -> None:
+    """Lay parameters and other keys over a copy's parameters/local/<name>.yaml."""
+    file = folder / "parameters" / "local" / f"{name}.yaml"
+    document = yaml.safe_load(file.read_text(encoding="utf-8")) | keys
+    document["parameters"] = document["parameters"] | parameters
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
 def copy(folder: Path, environ: dict[str, str], account: str) -> Project:
     """A copy of the project in `folder` whose local account is `account`, 12 digits. Its environments have their first Region only.
 
     What deploys, fails and goes back in one Region does so in each: more of them would only cost time.
     """
-    for name in _FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_folders(folder)
     for overlay in (folder / "parameters" / "local").glob("*.yaml"):
         text = overlay.read_text(encoding="utf-8").replace(_LOCAL_ACCOUNT, account)
         assert "\nregions:" not in text, f"{overlay.name} has Regions of its own"
