@@ -77,7 +77,7 @@ def failed(world: World, *words: str) -> None:
     for word in words:
         assert word in world.jobs.text
     assert world.jobs.text.startswith("prod ") and "make why ENV=prod" in world.jobs.text
-    assert world.ledger.release(COMMIT).passed == {} and world.ledger.environment("prod").last_good is None
+    assert world.ledger.release(COMMIT).passed == {} and world.ledger.environment("prod").last_good in (None, OTHER)
     assert len(world.logged("refused")) == 1
     assert [(call["name"], call["type"]) for call in world.invocations.calls] == [("the-rollback-function", "Event")]
 
@@ -155,20 +155,32 @@ def test_a_composite_without_data_is_waited_for(world: World) -> None:
     assert world.jobs.state == "Succeeded"
 
 
+def with_customers(world: World) -> World:
+    """Prod had a release before this one."""
+    world.ledger.set_last_good("prod", OTHER, {}, START - 9000)
+    return world
+
+
+def test_a_first_release_is_not_asked_for_customers() -> None:
+    world = World()
+    world.run(GATE)
+    assert world.jobs.state == "Succeeded" and "Warning: no minimum" in world.jobs.text
+
+
 def test_too_few_requests_until_the_limit() -> None:
-    world = World().callers(minutes=3, count=30)
+    world = with_customers(World().callers(minutes=3, count=30))
     assert world.run(GATE) == 3600
     failed(world, "prod/us-east-1/onebox had 60 of the 100 requests", "Not proven within 60 min")
 
 
 def test_requests_that_come_late() -> None:
-    world = World()
+    world = with_customers(World())
     assert world.run(GATE, {1000: lambda: home(world).requests.append((world.time // 60 * 60, "targetgroup/us-east-1-onebox/1", 100))}) >= 1000
     assert world.jobs.state == "Succeeded"
 
 
 def test_requests_of_the_minute_in_which_the_bake_began_do_not_count() -> None:
-    world = World()
+    world = with_customers(World())
     home(world).requests.append((START // 60 * 60, "targetgroup/us-east-1-onebox/1", 1000))
     world.run(GATE)
     failed(world, "had 0 of the 100")
