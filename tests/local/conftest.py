@@ -107,25 +107,24 @@ def _calm(delivery: demo.Demonstration) -> None:
 
 
 @pytest.fixture
-def pipeline_with(delivery: demo.Demonstration, local_aws: LocalAws, tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """Deploys the pipeline with other parameters, as a change of parameters/pipeline.yaml would; afterwards as it was."""
-    changed = False
+def deployed_with(local_aws: LocalAws, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Deploys an environment, or the pipeline, with other parameters, as a change of its file would; afterwards as it was."""
+    changed: list[str] = []
 
-    def change(**parameters: str) -> None:
-        nonlocal changed
-        changed = True
-        root = tmp_path / f"pipeline-{len(list(tmp_path.iterdir()))}"
+    def change(environment: str, **parameters: str) -> None:
+        root = tmp_path / f"changed-{len(changed)}"
+        changed.append(environment)
         projects.copy_folders(root)
-        projects.overlay(root, "pipeline", parameters)
-        _deploy(local_aws, root)
+        projects.overlay(root, environment, parameters)
+        _deploy(local_aws, root, environment)
 
     yield change
-    if changed:
-        _deploy(local_aws, ROOT)
+    for environment in dict.fromkeys(changed):
+        _deploy(local_aws, ROOT, environment)
 
 
-def _deploy(local_aws: LocalAws, root: Path) -> None:
-    """`make deploy ENV=pipeline LOCAL=1 YES=1` in a copy of the project."""
+def _deploy(local_aws: LocalAws, root: Path, environment: str) -> None:
+    """`make deploy ENV=<environment> LOCAL=1 YES=1` in a copy of the project."""
     here = world.World(root, local_aws.environ, Console(), RealClock(), open_session)
-    code = deploy.main(["--env", "pipeline", "--local", "--yes"], here)
-    assert code == 0, f"deploying the pipeline ended with code {code}"
+    code = deploy.main(["--env", environment, "--local", "--yes"], here)
+    assert code == 0, f"deploying {environment} ended with code {code}"

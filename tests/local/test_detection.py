@@ -35,14 +35,14 @@ def test_gamma_catches_one_that_burns_its_hosts(delivery: demo.Demonstration) ->
     shipping.came_back(delivery, shipped, "Gamma", "-Cpu-")
 
 
-def test_requests_that_drop_to_nothing_in_prod_take_a_release_back(delivery: demo.Demonstration) -> None:
-    """Gamma has no customers to lose: prod's first stage is the first that can see it."""
-    if delivery.settings["prod"].parameters.get("TrafficFloor", "0") == "0":
-        pytest.skip("TrafficFloor is 0: nobody watches for it")
-    (home,) = [place for place in delivery.places_of("prod") if place.region == delivery.region]
+@pytest.mark.timeout(2400)
+def test_requests_that_drop_to_nothing_in_prod_take_a_release_back(delivery: demo.Demonstration, deployed_with: Any) -> None:
+    """Gamma has no customers to lose: prod's first stage is the first that can see it. Off by default, since most services sleep at night."""
+    home = disturb.place_of(delivery, "prod", delivery.region)
+    deployed_with("prod", TrafficFloor="30")
 
     def gone(stage: str, action: str, status: str) -> None:
-        if (stage, action, status) == ("OneBox", "Gate", "InProgress"):
+        if (stage, action, status) == ("OneBox", "Deploy1", "Succeeded"):
             delivery.traffic.pause(home.name)
         if stage == "OneBox" and status == "Failed":
             delivery.traffic.resume()

@@ -13,11 +13,11 @@ pytestmark = [pytest.mark.every, pytest.mark.usefixtures("calm")]
 
 
 @pytest.mark.timeout(2700)
-def test_after_an_update_of_the_pipeline_both_ways_back_work(delivery: demo.Demonstration, pipeline_with: Callable[..., None]) -> None:
+def test_after_an_update_of_the_pipeline_both_ways_back_work(delivery: demo.Demonstration, deployed_with: Callable[..., None]) -> None:
     older = next(iter(set(delivery.running().values())))
     newer = shipping.ship(delivery, "One to go back from")
     shipping.went_out(delivery, newer)
-    pipeline_with(SettleSeconds="11")
+    deployed_with("pipeline", SettleSeconds="11")
     # CodeDeploy's own, in a deployment that fails.
     failed = shipping.ship(delivery, "Dies at start after the update", crash_on_start=True)
     shipping.came_back(delivery, failed, "Gamma")
