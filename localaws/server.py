@@ -44,6 +44,7 @@ _SERVICES = (
     ("codepipeline", "codepipeline", "CodePipeline_20150709"),
     ("codebuild", "codebuild", "CodeBuild_20161006"),
     ("codedeploy", "codedeploy", "CodeDeploy_20141006"),
+    ("synthetics", "synthetics", ""),
     ("service_quotas", "servicequotas", "ServiceQuotasV20190624"),
 )
 _EXTENSIONS = (("ec2", "ec2"), ("ssm", "ssm"), ("ecr", "ecr"))

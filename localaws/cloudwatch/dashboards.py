@@ -60,8 +60,10 @@ def _metric(path: str, properties: dict[str, Any]) -> Iterator[dict[str, str]]:
         yield _problem(path, "Should have required property 'metrics' or annotations with an alarm")
     if properties.get("view", "timeSeries") not in _VIEWS:
         yield _problem(f"{path}/view", f"Should be one of {', '.join(_VIEWS)}")
+    above: list[str] = []
     for index, line in enumerate(properties.get("metrics") or []):
-        if problem := _line(line):
+        above, problem = _line(line, above)
+        if problem:
             yield _problem(f"{path}/metrics/{index}", problem)
     for index, mark in enumerate(annotations.get("horizontal") or []):
         marks = mark if isinstance(mark, list) else [mark]
@@ -69,13 +71,22 @@ def _metric(path: str, properties: dict[str, Any]) -> Iterator[dict[str, str]]:
             yield _problem(f"{path}/annotations/horizontal/{index}", "Should have required property 'value', a number")
 
 
-def _line(line: Any) -> str:
-    """Return what is wrong with one line of a metric widget: [namespace, name, dimension, value…, {options}] or [{expression}]."""
+def _line(line: Any, above: list[str]) -> tuple[list[str], str]:
+    """Return the names of one line of a metric widget, and what is wrong with it.
+
+    A line is [namespace, metric, dimension, value…, {options}] or [{expression}]. `.` repeats what stands there in the line above, `...`
+    all that is not written behind it.
+    """
     if not isinstance(line, list) or not line:
-        return "Should be an array"
+        return above, "Should be an array"
     names = line[:-1] if isinstance(line[-1], dict) else line
     if not all(isinstance(name, str) for name in names):
-        return "Should hold strings, and options at its end"
+        return above, "Should hold strings, and options at its end"
     if not names:
-        return "" if "expression" in line[-1] else "Should have a metric or an expression"
-    return "" if len(names) % 2 == 0 else "Should name a namespace, a metric, and pairs of dimension and value"
+        return above, "" if "expression" in line[-1] else "Should have a metric or an expression"
+    if names[0] == "...":
+        names = above[:max(0, len(above) - len(names) + 1)] + names[1:]
+    if any(name == "." and index >= len(above) for index, name in enumerate(names)):
+        return above, "Should have something above each '.'"
+    names = [above[index] if name == "." else name for index, name in enumerate(names)]
+    return names, "" if names and len(names) % 2 == 0 else "Should name a namespace, a metric, and pairs of dimension and value"

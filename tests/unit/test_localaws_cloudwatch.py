@@ -245,3 +245,40 @@ def test_permissions_name_alarms(api: Api) -> None:
         ("cloudwatch:PutMetricAlarm", f"{arn}a"), ("cloudwatch:TagResource", f"{arn}a")]
     assert list(api.permissions("DescribeAlarms", {}, CTX)) == [("cloudwatch:DescribeAlarms", f"{arn}*")]
     assert list(api.permissions("DescribeAlarms", {"AlarmTypes": ["CompositeAlarm"]}, CTX)) == [("cloudwatch:DescribeAlarms", "*")]
+
+
+def test_an_action_that_the_topic_refuses_is_in_the_history(api: Api) -> None:
+    put_alarm(api, "bad", AlarmActions=["arn:aws:sns:us-east-1:000000000000:closed"])
+    errors(api)
+    tick(api, 6)
+    items = call(api, "DescribeAlarmHistory", AlarmName="bad", HistoryItemType="Action")["AlarmHistoryItems"]
+    assert "Failed to execute action" in items[0]["HistorySummary"]
+    assert "the topic's policy refuses" in items[0]["HistorySummary"]
+    assert api.aws.published == []
+
+
+def publish(api: Api, namespace: str, metric: str, value: float) -> None:
+    call(api, "PutMetricData", Namespace=namespace, MetricData=[{"MetricName": metric, "Value": value, "Timestamp": api.aws.clock.now()}])
+
+
+def stat(identity: str, namespace: str, metric: str, statistic: str) -> dict[str, Any]:
+    return {"Id": identity, "ReturnData": False, "MetricStat": {"Stat": statistic, "Period": 60, "Metric": {"Namespace": namespace, "MetricName": metric}}}
+
+
+def test_an_alarm_waits_until_a_custom_metric_arms_it(api: Api) -> None:
+    call(api, "PutMetricAlarm", AlarmName="canary", Threshold=0.0, ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=2, DatapointsToAlarm=1,
+         TreatMissingData="notBreaching", Metrics=[
+             {"Id": "judged", "Expression": "IF(FILL(armed, REPEAT) > 0, FILL(100 - succeeded, 0), 0)", "ReturnData": True},
+             stat("succeeded", "CloudWatchSynthetics", "SuccessPercent", "Average"), stat("armed", "Handsoff", "Armed", "Minimum")])
+    tick(api, 6)
+    assert state(api, "canary") == "OK", "nothing is known of either"
+    publish(api, "CloudWatchSynthetics", "SuccessPercent", 0)
+    publish(api, "Handsoff", "Armed", 0)
+    tick(api, 6)
+    assert state(api, "canary") == "OK", "not armed"
+    tick(api, 54)
+    publish(api, "Handsoff", "Armed", 1)
+    tick(api, 61)  # no sample of this minute yet: the last one counts
+    publish(api, "CloudWatchSynthetics", "SuccessPercent", 0)
+    tick(api, 6)
+    assert state(api, "canary") == "ALARM"

@@ -29,6 +29,8 @@ def body(**changes: Any) -> str:
 
 def test_a_sound_body_has_no_problems() -> None:
     assert dashboards.problems(body()) == []
+    repeated = {"region": "r", "metrics": [["N", "M", "D", "one", {"stat": "p50"}], ["...", {"stat": "p99"}], [".", "Other", ".", "."], ["...", "two"]]}
+    assert dashboards.problems(body(properties=repeated)) == []
     assert dashboards.problems(json.dumps({"widgets": [{"type": "text", "properties": {"markdown": "# hello"}}]})) == []
 
 
@@ -36,6 +38,8 @@ def test_a_sound_body_has_no_problems() -> None:
     ("no json", ""), ("[]", "/widgets"), (body(type="graph"), "/widgets/0/type"), (body(width=25), "/widgets/0/width"),
     (body(properties={"metrics": [["N", "M"]]}), "/widgets/0/properties"), (body(properties={"region": "r"}), "/widgets/0/properties"),
     (body(properties={"region": "r", "metrics": [["N", "M", "Dimension"]]}), "/widgets/0/properties/metrics/0"),
+    (body(properties={"region": "r", "metrics": [["N", "M"], [".", ".", "."]]}), "/widgets/0/properties/metrics/1"),
+    (body(properties={"region": "r", "metrics": [["..."]]}), "/widgets/0/properties/metrics/0"),
     (body(properties={"region": "r", "metrics": [[{"label": "x"}]]}), "/widgets/0/properties/metrics/0"),
     (body(properties={"region": "r", "metrics": [["N", "M"]], "annotations": {"horizontal": [{"label": "x"}]}}),
      "/widgets/0/properties/annotations/horizontal/0"),

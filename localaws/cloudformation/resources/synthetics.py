@@ -9,8 +9,8 @@ from localaws.cloudformation.template import text_of
 
 _SERVED = {"Name", "Code", "ArtifactS3Location", "ExecutionRoleArn", "Schedule", "RuntimeVersion", "RunConfig", "SuccessRetentionPeriod",
            "FailureRetentionPeriod", "StartCanaryAfterCreation", "ProvisionedResourceCleanup", "DeleteLambdaResourcesOnCanaryDeletion",
-           "ArtifactConfig", "Tags"}
-_RENAMED = {"SuccessRetentionPeriod": "SuccessRetentionPeriodInDays", "FailureRetentionPeriod": "FailureRetentionPeriodInDays"}
+           "ArtifactConfig", "VPCConfig", "Tags"}
+_RENAMED = {"VPCConfig": "VpcConfig", "SuccessRetentionPeriod": "SuccessRetentionPeriodInDays", "FailureRetentionPeriod": "FailureRetentionPeriodInDays"}
 _APART = ("StartCanaryAfterCreation", "DeleteLambdaResourcesOnCanaryDeletion", "Tags")
 _WAIT_SECONDS = 120.0
 
