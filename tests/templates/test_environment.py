@@ -1,0 +1,92 @@
+"""What the environment's templates say in JSON and in tables is right under every condition: the functions read it, people see it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+import pytest
+from template_files import ROOT, walk
+
+from localaws.cloudformation import template as engine
+
+FOLDER = ROOT / "templates" / "environment"
+PSEUDO = {"AWS::Region": "us-west-2", "AWS::AccountId": "111122223333", "AWS::Partition": "aws", "AWS::NoValue": engine.NO_VALUE}
+SCOPE = {"group", "autoScalingGroup", "composite", "alarms", "loadBalancer", "targetGroup"}
+
+
+def _value(name: str, spec: dict[str, Any]) -> str:
+    """A value for a parameter: its own name, where nothing forbids that."""
+    if spec["Type"] == "Number":
+        return str(spec["AllowedValues"][-1] if "AllowedValues" in spec else spec.get("MinValue", 1))
+    known = {"ServiceName": "sample", "EnvironmentName": "gamma", "ToolsAccountId": "999988887777", "ArtifactBucketName": "bucket"}
+    known |= {"ArtifactKeyArn": "arn:aws:kms:us-west-2:999988887777:key/1234abcd-12ab-34cd-56ef-1234567890ab"}
+    known |= {"Scheme": "internal", "CanaryRuntime": "syn-python-selenium-14.0"}
+    return known.get(name, ",".join(f"{name}{number}" for number in range(5)) if spec["Type"] == "CommaDelimitedList" else name)
+
+
+def _resolved(file: str, resource: str, **given: str) -> dict[str, Any]:
+    """A resource's properties, with the parameters given, and any value for the others."""
+    data = engine.parse((FOLDER / f"{file}.yaml").read_text(encoding="utf-8"))
+    values = {name: given.get(name, _value(name, spec)) for name, spec in data["Parameters"].items()}
+    scope = engine.Scope(data, engine.bind(data, values), PSEUDO)
+    scope.ref, scope.attribute = lambda name: name, lambda name, attribute: f"{name}.{attribute}"
+    found: dict[str, Any] = engine.resolve(engine.effective(scope).resources[resource]["Properties"], scope)
+    return found
+
+
+NO_ONE_BOX = {f"OneBox{name}": "" for name in ("DeploymentGroupName", "TargetGroupFullName", "CompositeAlarmName", "AutoScalingGroupName", "AlarmNames")}
+
+
+@pytest.mark.parametrize("one_box", [True, False])
+@pytest.mark.parametrize("others", [True, False])
+def test_the_document_of_the_functions_is_json_of_the_contract(one_box: bool, others: bool) -> None:
+    given = ({} if one_box else NO_ONE_BOX) | ({} if others else {"CanaryAlarmName": "", "TrafficDroppedAlarmName": ""})
+    text = _resolved("control", "EnvironmentDocument", **given)["Value"]
+    document = json.loads(text)
+    assert set(document) == {"region", "account", "application", "endpoint", "composite", "alarms", "rollbackConfigs", "scopes"}
+    assert document["rollbackConfigs"][:2] == ["RollbackConfigNames0", "RollbackConfigNames1"]
+    assert document["alarms"] == ["BalancerFaultsAlarmName", *(["CanaryAlarmName", "TrafficDroppedAlarmName"] if others else [])]
+    assert list(document["scopes"]) == (["fleet", "onebox"] if one_box else ["fleet"])
+    assert all(set(scope) == SCOPE for scope in document["scopes"].values())
+    # A standard parameter holds 4096 characters. CloudFormation makes no name of these longer than 100, and here each is its own parameter's.
+    names = [value for value in walk(document) if isinstance(value, str)]
+    assert len(text) + sum(100 - len(name) for name in names) < 4096
+
+
+@pytest.mark.parametrize("given", [{}, NO_ONE_BOX])
+def test_the_dashboard_is_json(given: dict[str, str]) -> None:
+    widgets = json.loads(_resolved("dashboard", "Dashboard", **given)["DashboardBody"])["widgets"]
+    titles = [widget["properties"].get("title", "") for widget in widgets]
+    assert any("onebox" in title for title in titles) == (not given)
+    assert {widget["properties"]["region"] for widget in widgets if widget["type"] == "metric"} == {"us-west-2"}
+
+
+def test_the_composite_names_what_there_is_and_nothing_else() -> None:
+    def named(**given: str) -> list[str]:
+        return re.findall(r'ALARM\("([^"]+)"\)(?: OR |$)', _resolved("environment-alarms", "HighSeverity", **given)["AlarmRule"])
+
+    assert named(CanaryRateMinutes="0", OneBoxCompositeAlarmName="") == ["FleetCompositeAlarmName", "BalancerFaults"]
+    everything = ["FleetCompositeAlarmName", "BalancerFaults", "OneBoxCompositeAlarmName", "Canary", "TrafficDropped"]
+    assert named(TrafficFloor="10") == everything
+
+
+@pytest.mark.parametrize("rate", [1, 2, 5, 10])
+@pytest.mark.parametrize("runs", [1, 2, 3, 4, 5])
+def test_the_canarys_alarm_looks_at_the_minutes_of_its_runs(rate: int, runs: int) -> None:
+    alarm = _resolved("environment-alarms", "Canary", CanaryRateMinutes=str(rate), DatapointsToAlarm=str(runs))
+    assert int(alarm["EvaluationPeriods"]) == runs * rate + 1
+
+
+def test_the_canarys_handler_is_where_the_runtime_looks() -> None:
+    code = _resolved("canary", "Canary")["Code"]
+    module, function = code["Handler"].split(".")
+    source = (FOLDER / code["S3Key"]).resolve() / "python" / f"{module}.py"
+    assert function in {node.name for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize(("rate", "expression"), [("1", "rate(1 minute)"), ("5", "rate(5 minutes)")])
+def test_the_canarys_rate_is_in_aws_grammar(rate: str, expression: str) -> None:
+    assert _resolved("canary", "Canary", CanaryRateMinutes=rate)["Schedule"]["Expression"] == expression
