@@ -303,7 +303,22 @@ def _pass(order: decide_gate.Order, facts: decide_gate.Facts, decision: decide_g
         _note(tools, order.environment, "good" if order.final else "passed",
               f"Release {order.commit[:12]} passed {order.stage}" + (" and is last good. " if order.final else ". ") + " ".join(decision.warnings),
               commit=order.commit, stage=order.stage, execution=order.execution)
+    if order.final:
+        _forget_override(order, tools)
     teller.succeed(text)
+
+
+def _forget_override(order: decide_gate.Order, tools: Tools) -> None:
+    """An override that its release did not need after all must not keep the door open once the release is everywhere."""
+    def change(record: Environment) -> Environment | None:
+        override = record.override
+        done = override is not None and (override.commit == order.commit or override.execution == order.execution)
+        return dataclasses.replace(record, override=None) if done else None
+
+    try:
+        tools.ledger.update_environment(order.environment, change)
+    except Exception:
+        log.exception("the override was not cleared")
 
 
 def _fail_gate(order: decide_gate.Order, decision: decide_gate.Decision, tools: Tools, teller: Teller) -> None:

@@ -127,6 +127,7 @@ CASES = [
     Case("no such group", facts(groups=(group("us-west-2"),)), "fail", "no-group", ("prod/eu-west-1/fleet",)),
     Case("another release is on its way in", with_group(in_flight=(newer("InProgress", ended=None),)), "fail", "replaced", ("0ddba11", "d-2")),
     Case("a newer deployment failed", with_group(last_attempted=newer("Failed")), "fail", "failed-deployment", ("d-2", "failed")),
+    Case("a deployment of the same second failed", with_group(last_attempted=newer("Failed", created=ENDED - 600)), "fail", "failed-deployment"),
     Case("a newer deployment of the release was stopped", with_group(last_attempted=newer("Stopped", COMMIT)), "fail", "failed-deployment", ("stopped",)),
     Case("a host is being launched", with_group(in_flight=(newer("InProgress", creator="autoscaling", ended=None),)), "wait", "in-flight", ("autoscaling",)),
     Case("the release is deployed once more", with_group(in_flight=(newer("Queued", COMMIT, ended=None),)), "wait", "in-flight"),
@@ -171,6 +172,7 @@ CASES = [
     # Time and requests
     Case("the bake begins", facts(now=BEGAN, requests={}), "wait", "baking", ("Baking: 0 s of 60 min",)),
     Case("the bake is not over", facts(now=BEGAN + 3599), "wait", "baking"),
+    Case("the bake has just ended", facts(now=BEGAN + 3600), "wait", "settling"),
     Case("the bake is over, alarms still judge its end", facts(now=BAKED - 1), "wait", "settling", ("last minutes",)),
     Case("too few requests", facts(requests={"us-west-2/fleet": 100, "eu-west-1/fleet": 99}), "wait", "requests", ("eu-west-1/fleet had 99 of the 100",)),
     Case("no requests", facts(requests={}), "wait", "requests", ("had 0 of the 100",)),
@@ -232,6 +234,12 @@ def test_alarms_of_the_environment_count_from_the_earliest_deployment_in_the_reg
     early = group("us-east-1", "onebox", last_successful=deployment(ended=ENDED - 4000))
     since = lookback(WAVE1, Memory(BEGAN), (HOME[0], early))
     assert since == {"us-east-1/fleet": ENDED, "us-east-1/onebox": ENDED - 4000, "us-east-1/": ENDED - 4000}
+
+
+def test_the_end_of_another_releases_deployment_says_nothing() -> None:
+    taken_back = group("us-east-1", last_successful=deployment(OTHER, ended=ENDED - 9000))
+    unended = group("us-east-1", "onebox", last_successful=deployment(ended=None))
+    assert set(lookback(WAVE1, Memory(BEGAN), (taken_back, unended)).values()) == {BEGAN}
 
 
 def test_the_last_wave_needs_every_region() -> None:

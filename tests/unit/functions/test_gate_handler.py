@@ -482,6 +482,17 @@ def test_an_override_that_is_not_needed_is_kept(world: World) -> None:
     assert world.jobs.state == "Succeeded" and world.ledger.environment("prod").override == override and world.logged("override") == []
 
 
+@pytest.mark.parametrize(("override", "left"), [(Override("r", "ana", 1, commit=COMMIT), False), (Override("r", "ana", 1, execution="e-1"), False),
+                                                (Override("r", "ana", 1, commit=OTHER), True)])
+def test_an_override_ends_with_its_release(world: World, override: Override, left: bool) -> None:
+    world.ledger.update_environment("prod", lambda record: dataclasses.replace(record, override=override))
+    world.run(GATE)
+    assert world.ledger.environment("prod").override == override
+    world.jobs.state, world.jobs.token = "InProgress", None
+    world.run(FINAL)
+    assert world.jobs.state == "Succeeded" and (world.ledger.environment("prod").override is not None) is left
+
+
 def test_an_override_that_cannot_be_written_down_lets_nothing_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise TimeoutError("no route")
