@@ -167,17 +167,24 @@ def target(record: Environment, bad: Collection[str]) -> str | None:
     return next((good for good in (record.last_good, *record.goods) if good is not None and good not in bad), None)
 
 
+def cleaned(record: Environment, marked: Collection[str]) -> Environment:
+    """The record without releases marked bad, wherever that happened: none of them is last good, overridden, or (outside of a rollback) desired."""
+    goods = tuple(good for good in record.goods if good not in marked)
+    last_good = next(iter(goods), None) if record.last_good in marked else record.last_good
+    desired = last_good if record.desired in marked and record.rollback is None else record.desired
+    override = None if record.override is not None and record.override.commit in marked else record.override
+    return replace(record, goods=goods, last_good=last_good, desired=desired, override=override)
+
+
 def begun(record: Environment, *, bad: str | None, to: str | None, reason: str, by: str, at: float, blocks: bool, marked: Collection[str],
           judged: str | None = None, alarm: str | None = None) -> Environment:
     """The record with a rollback begun; with one to the same release that is going on, that one goes on.
 
     `marked` are all releases marked bad: none of them stays last good, or overridden.
     """
-    goods = tuple(good for good in record.goods if good not in marked)
-    kept = record.last_good if record.last_good not in marked else next(iter(goods), None)
-    changed = replace(record, goods=goods, last_good=kept, judged=(judged, *record.judged) if judged else record.judged)
-    if record.override and record.override.commit in marked:
-        changed = replace(changed, override=None)
+    changed = cleaned(record, marked)
+    if judged and judged not in record.judged:
+        changed = replace(changed, judged=(judged, *record.judged))
     if record.rollback is not None and record.rollback.to == to:
         return changed
     rollback = Rollback(id=f"{int(at)}-{(bad or to or 'none')[:7]}", bad=bad, to=to, reason=reason, by=by, began=int(at), alarm=alarm)

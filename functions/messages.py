@@ -57,6 +57,13 @@ def nothing(service: str, record: Environment, rollback: Rollback, blocks: bool)
     return _message(f"{service} {record.name}: {short(rollback.bad)} failed, nothing to go back to", lines)
 
 
+def nothing_runs(service: str, group: Group, deployment: Deployment) -> Message:
+    """A group runs a release that was marked bad elsewhere or before, and there is no last good release."""
+    return _message(f"{service} {group.environment}: {short(deployment.commit)} is bad, nothing to go back to", [
+        f"{group.place} runs {short(deployment.commit)} (deployment {deployment.id}), which is marked bad.",
+        f"No other release has baked in {group.environment}: THERE IS NOTHING TO GO BACK TO.", "Next: push a new commit."])
+
+
 def stuck(service: str, rollback: Rollback, step: Stuck) -> Message:
     """A group that cannot be brought back by itself."""
     where = f"{step.group.environment}/{step.group.region}/{step.group.scope}"

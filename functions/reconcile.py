@@ -22,6 +22,7 @@ from decide_rollback import (
     alarmed,
     begun,
     carried,
+    cleaned,
     deployments_of,
     ended,
     going_back,
@@ -111,6 +112,8 @@ class Reconciler:
             record = self._ledger.update_environment(environment, lambda r: dataclasses.replace(r, since=int(self._now())) if r.version == 0 else None)
         seen = self.look(record)
         self._learn(seen)
+        if cleaned(record, seen.bad) != record:  # marked bad by another environment
+            record = self._ledger.update_environment(environment, lambda r: cleaned(r, seen.bad))
         for view in reversed(seen.views):  # the oldest first: a newer one is then judged in the light of it
             verdict = judge(record, view, self._stages(environment), seen.groups, seen.bad, self._blocks(environment))
             if verdict is not None:
@@ -231,6 +234,9 @@ class Reconciler:
             if each.deployment.in_flight:
                 self._stop(each.group, each.deployment.id)
                 self._page(record.name, f"stopped/{each.deployment.id}", messages.stopped(self._configuration.service, each.group, each.deployment), "stop")
+            elif each.deployment.commit is not None:
+                message = messages.nothing_runs(self._configuration.service, each.group, each.deployment)
+                self._page(record.name, f"nothing/{each.deployment.commit}", message, "rollback")
         self._stop_executions(record, None, seen)
         return record
 
@@ -244,7 +250,7 @@ class Reconciler:
             rollback = record.rollback or rollback
             seen = self.look(record)
         if rollback.to is None:
-            told = self._page(name, f"{rollback.id}/nothing", messages.nothing(service, record, rollback, blocks), "rollback")
+            told = self._page(name, f"nothing/{rollback.bad}", messages.nothing(service, record, rollback, blocks), "rollback")
             self._stop_executions(record, None, seen)
             for stray in strays(record, seen.groups, seen.bad, blocks):
                 if stray.deployment.in_flight:
