@@ -16,6 +16,7 @@ import contextvars
 import json
 import logging
 import os
+import re
 import subprocess
 import tempfile
 import threading
@@ -32,6 +33,8 @@ log = logging.getLogger("localaws.delivery")
 EVENTS, CLOUDWATCH, LAMBDA = "events.amazonaws.com", "cloudwatch.amazonaws.com", "lambda.amazonaws.com"
 RETRY_SECONDS = (1.0, 2.0)
 """Waits before the second and third try of an asynchronous invocation that failed (AWS: one and two minutes)."""
+AT_ONCE = 2
+"""How many asynchronous invocations of one function go on at once; more wait: each is a process of this machine."""
 THROTTLED_SECONDS = 6 * 3600.0
 SCHEDULER_SECONDS = 1.0
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "NO_PROXY", "no_proxy")
@@ -52,6 +55,8 @@ class Delivery:
         self._evaluator, self._scope = emulator._evaluator, emulator._responses.request_scope
         self._events, self._functions, self._runtime, self._logs = eventbridge, lambda_svc, lambda_runtime, cloudwatch_logs
         self._sns, self._kms = sns, kms
+        self._lock = threading.Lock()
+        self._turns: dict[str, threading.BoundedSemaphore] = {}
         self._rule: contextvars.ContextVar[tuple[dict[str, Any], dict[str, Any]]] = contextvars.ContextVar("rule and target")
         for owner, names in {
             eventbridge: ("_invoke_target", "_dispatch_to_lambda", "_dispatch_to_event_bus", "_dispatch_to_sns", "_put_permission",
@@ -225,6 +230,8 @@ class Delivery:
         def executed(func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float) -> Any:
             result = execute(func, config, event, request_id, started)
             failed = bool(isinstance(result, dict) and result.get("error"))
+            if failed and result.get("body", {}).get("errorType") == "Runtime.HandlerError":
+                result["body"]["errorType"] = error_type(result.get("log", ""))
             account, region = functions._account_region_from_function_config(config)
             for metric, value, unit in (("Invocations", 1.0, "Count"), ("Errors", float(failed), "Count"),
                                         ("Duration", (time.time() - started) * 1000, "Milliseconds")):
@@ -284,8 +291,15 @@ class Delivery:
         """Invoke a function asynchronously: on a thread of its own, again after errors and throttles, then to its dead letters."""
         config = func.get("config") or func
 
+        with self._lock:
+            turn = self._turns.setdefault(str(config.get("FunctionArn")), threading.BoundedSemaphore(AT_ONCE))
+
+        def call() -> Any:
+            with turn:
+                return self._functions._execute_function(func, event)
+
         def run() -> None:
-            result = attempt(lambda: self._functions._execute_function(func, event), retries(func), time.sleep)
+            result = attempt(call, retries(func), time.sleep)
             destination = failure_destination(func)
             if destination and result.get("error"):
                 self._functions._route_async_failure(destination, config.get("FunctionName", ""), event, result)
@@ -342,6 +356,12 @@ def attempt(call: Callable[[], dict[str, Any]], again: int, pause: Callable[[flo
         else:
             return result
         pause(delay)
+
+
+def error_type(text: str) -> str:
+    """Return the name of the exception whose traceback ends a function's output."""
+    found = re.findall(r"^([A-Za-z_][\w.]*)(?::.*)?$", text.rpartition("Traceback (most recent call last):")[2], re.MULTILINE)
+    return found[0].rpartition(".")[2] if found else "Runtime.ExitError"
 
 
 def own_environment(given: Mapping[str, str], machine: Mapping[str, str]) -> dict[str, str]:

@@ -63,6 +63,15 @@ def test_retries_and_dead_letters_are_the_functions_own() -> None:
     assert delivery.failure_destination({"config": {}}) == ""
 
 
+@pytest.mark.parametrize(("text", "name"), [
+    ('did\nTraceback (most recent call last):\n  File "x.py", line 3, in handler\n    raise places.Lost("a: b")\nplaces.Lost: a: b\nmore', "Lost"),
+    ('Traceback (most recent call last):\n  File "x.py", line 1\nKeyError', "KeyError"),
+    ("no traceback", "Runtime.ExitError"),
+])
+def test_an_error_has_the_exceptions_name(text: str, name: str) -> None:
+    assert delivery.error_type(text) == name
+
+
 def test_a_function_sees_nothing_of_the_machine() -> None:
     machine = {"PATH": "/bin", "HOME": "/root", "SECRET": "s", "PYTHONPATH": "/x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     own = delivery.own_environment({**machine, "TABLE": "t", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "ASIA1"}, machine)
@@ -87,8 +96,8 @@ class House:
         self.published: list[tuple[str, str]] = []
         eventbridge._dispatch_to_sns = lambda arn, payload: self.published.append((arn, payload))
         self.invoked: list[Any] = []
-        self.done = threading.Event()
         self.hooks = delivery.Delivery(self.emulator, folder, lambda *sample: self.metrics.append(sample))
+        self.later = self.hooks._invoke_later
         self.hooks._invoke_later = lambda func, event: self.invoked.append(event)  # type: ignore[method-assign]
         self.events, self.functions, self.sns, self.kms = eventbridge, lambda_svc, sns, kms
 
@@ -270,3 +279,24 @@ def test_a_changed_function_gets_another_process(house: House) -> None:
     assert (second is first, how, second.config["RevisionId"], second.code_zip) == (True, "reused", "2", b"two")
     house.hooks._runtime.release_worker(second)
     house.hooks.close()
+
+
+def test_a_burst_of_events_is_worked_off_two_at_a_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, here, most, done, free = threading.Lock(), [0], [0], threading.Semaphore(0), threading.Event()
+
+    def execute(func: dict[str, Any], event: Any) -> dict[str, Any]:
+        with lock:
+            here[0] += 1
+            most[0] = max(most[0], here[0])
+        free.wait(10)
+        with lock:
+            here[0] -= 1
+        done.release()
+        return {}
+
+    monkeypatch.setattr(house.functions, "_execute_function", execute)
+    for number in range(6):
+        house.later({"config": {"FunctionName": "act", "FunctionArn": FUNCTION}}, number)
+    free.set()
+    assert all(done.acquire(timeout=10) for _ in range(6))
+    assert 1 <= most[0] <= delivery.AT_ONCE
