@@ -135,10 +135,10 @@ def _show(run: Destroy, found: list[list[Found]]) -> None:
     here.console.line(
         table([(one.item.stack_name, one.item.region, one.stack.status, f"{one.total} resources") for step in found for one in step])
     )
-    kept = [kept for step in found for one in step for kept in one.kept]
+    kept = [(item.logical_id, item.type, one.item.region, item.physical_id, item.why) for step in found for one in step for item in one.kept]
     if kept:
         here.console.line("These stay in the account:")
-        here.console.line(table([(item.logical_id, item.type, item.physical_id, item.why) for item in kept]))
+        here.console.line(table(kept))
     if name in environments:
         for need in environments[name].needs:
             here.console.line(f"  {environments[name].needed_stack_name(need)} stays: other environments use it (ENV={need} removes it)")

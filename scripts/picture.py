@@ -117,6 +117,8 @@ def _action(action: Mapping[str, Any], optional: bool, defaults: Mapping[str, An
         # LOAD_SECONDS 0, as text in a text, is a stage without load.
         loaded = re.search(r'"LOAD_SECONDS","value":"(?!0")', str(action["Configuration"].get("EnvironmentVariables")))
         say = "functional, integration" + (", load" if loaded else "")
+        if optional:
+            say = "if switched on: both ways"
     elif provider == "CodeDeploy":
         onebox = "OneBox" in str(action["Configuration"].get("DeploymentGroupName"))
         say = "one-box, host by host" if onebox else "zone by zone, alarms watch"
@@ -128,7 +130,10 @@ def _action(action: Mapping[str, Any], optional: bool, defaults: Mapping[str, An
         say = f"bakes {_span(seconds)}" if seconds is not None else "bakes"
         if '"final":"true"' in text:
             say += " → last good"
-    return Action(int(action.get("RunOrder", 1)), action["Name"], provider, say, 0 if optional else 1, 1)
+    order = action.get("RunOrder", 1)
+    # Where a condition decides it, as it is with the action that the condition brings in: that one is drawn too.
+    order = order["Fn::If"][1] if isinstance(order, Mapping) else order
+    return Action(int(order), action["Name"], provider, say, 0 if optional else 1, 1)
 
 
 def _span(seconds: Any) -> str:
@@ -155,7 +160,7 @@ def draw(declared: Sequence[Stage]) -> str:
     rows = [row for row in (declared[:door], declared[door:]) if row]
     heights = [max(_HEAD + len(stage.actions) * _LINE for stage in row) for row in rows]
     width = 2 * _LEFT - _GAP + (_WIDTH + _GAP) * max(len(row) + index for index, row in enumerate(rows))
-    height = _TOP + sum(heights) + _BETWEEN * (len(rows) - 1) + 60
+    height = _TOP + sum(heights) + _BETWEEN * (len(rows) - 1) + 44
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="The pipeline, stage by stage">',
         f"<style>{_STYLE}</style>",

@@ -244,7 +244,7 @@ def _show_alarms(alarms: Sequence[AlarmState], console: Console) -> None:
     loud = [alarm for alarm in alarms if alarm.composite or alarm.state != "OK"]
     quiet = len(alarms) - len(loud)
     console.line("  alarms" + (f" ({quiet} metric alarms OK)" if quiet else ""))
-    console.line(table([(alarm.state, alarm.name, alarm.reason if alarm.state == "ALARM" else "") for alarm in loud], indent="    "))
+    console.line(table([(alarm.state, alarm.region, alarm.name, alarm.reason if alarm.state == "ALARM" else "") for alarm in loud], indent="    "))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,13 @@ def test_a_gate_says_how_long_it_bakes_and_what_it_makes() -> None:
     assert wave.enters and not wave.optional
 
 
+def test_an_order_that_a_condition_decides_is_as_it_is_with_what_the_condition_brings() -> None:
+    first = {**action("Safety", "CodeBuild", 2), "ActionTypeId": {"Provider": "CodeBuild", "Category": "Test"}}
+    gate = {**action("Gate", "Lambda", UserParameters=GATE), "RunOrder": {"Fn::If": ["HasIt", 3, 2]}}
+    (stage,) = picture.stages(pipeline({"Name": "Gamma", "Actions": [switched(first), gate]}), ROOT)
+    assert [(one.order, one.say) for one in stage.actions] == [(2, "if switched on: both ways"), (3, "bakes 1 h → last good")]
+
+
 def test_a_stage_more_renamed_or_made_optional_is_another_picture() -> None:
     first = picture.draw(picture.stages(pipeline(GAMMA, WAVE), ROOT))
     others = [pipeline(GAMMA), pipeline(GAMMA, WAVE, {**WAVE, "Name": "Wave2"}), pipeline(GAMMA, {**WAVE, "Name": "Wave2"}), pipeline(switched(GAMMA), WAVE)]
