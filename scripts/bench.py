@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
 def _bench(options: argparse.Namespace, here: world.World) -> int:
     commands: dict[str, Sequence[str]] = {"validate": ["scripts.validate"]}
     if options.local:
-        commands |= {f"deploy {name}, no change": ["scripts.deploy", "--env", name, "--local", "--yes"] for name in settings.names(here.root)}
+        commands |= {f"deploy {name}, no change": ["scripts.deploy", "--env", name, "--local", "--yes", "--no-wait"] for name in settings.names(here.root)}
     for name, command in commands.items():
         seconds = [_run(name, command) for _ in range(options.times)]
         here.console.line(f"{name:<28} median {statistics.median(seconds):.1f} s, from {min(seconds):.1f} to {max(seconds):.1f} s")
