@@ -142,13 +142,13 @@ def wildcards_have_reasons(tree: Tree) -> Iterator[str]:
 def services_are_trusted_for_this_account_alone(tree: Tree) -> Iterator[str]:
     """A role that a service assumes asks for aws:SourceAccount, or another account could point the service at it; one for an account, for its roles.
 
-    EC2 passes none; Lambda is not documented to, and takes a role from its own account only (iam:PassRole).
+    EC2 passes none; Lambda and EventBridge are not documented to for roles that they assume, and take a role from its own account only (iam:PassRole).
     """
     for template in tree.values():
         for name, role in template.resources("AWS::IAM::Role"):
             for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
                 principal, condition = statement.get("Principal", {}), statement.get("Condition", {})
-                if principal in ({"Service": "ec2.amazonaws.com"}, {"Service": "lambda.amazonaws.com"}):
+                if principal in [{"Service": f"{service}.amazonaws.com"} for service in ("ec2", "events", "lambda")]:
                     continue
                 if set(principal) == {"AWS"}:
                     if "aws:PrincipalArn" not in condition.get("ArnLike", {}):
