@@ -83,8 +83,8 @@ def ask(url: str, commit: str | None) -> str | None:
     return None if found == commit else f"commit {found}"
 
 
-def load(url: str, paths: list[str], commit: str, seconds: float, rate: float, tally: Tally, stop: threading.Event) -> None:
-    """Send requests at their times for `seconds` or until `stop`; count each, and wait for the last answers."""
+def load(url: str, paths: list[str], commit: str | None, seconds: float, rate: float, tally: Tally, stop: threading.Event) -> None:
+    """Send requests at their times for `seconds` or until `stop`; count each, and wait for the last answers. With `commit` some ask /version."""
     url, began = url.rstrip("/"), time.monotonic()
     free, path = threading.Semaphore(MOST_WAITING), itertools.cycle(paths)
 
@@ -101,7 +101,7 @@ def load(url: str, paths: list[str], commit: str, seconds: float, rate: float, t
                 return
             if not free.acquire(blocking=False):
                 tally.note(f"not sent, as {MOST_WAITING} were without an answer", time.monotonic())
-            elif number % VERSION_EVERY == 0:
+            elif commit and number % VERSION_EVERY == 0:
                 pool.submit(one, "/version", commit)
             else:
                 pool.submit(one, next(path), None)
