@@ -66,10 +66,11 @@ def judge(record: Environment, view: View, stages: Sequence[str], groups: Sequen
         reason = f"the execution was stopped in or after {where}: {execution.stop_reason or 'no reason given'}"
     else:
         return None
-    if key in record.judged or at < (record.since or 0) or at <= (record.last_good_at or 0):
+    on_hosts = any(d.commit == execution.commit for group in groups for d in deployments_of(group))
+    overcome = at <= (record.last_good_at or 0) and not on_hosts
+    if key in record.judged or at < (record.since or 0) or overcome:
         return None
     verdict = Verdict("bad", key, execution.commit, reason, where)
-    on_hosts = any(d.commit == execution.commit for group in groups for d in deployments_of(group))
     ours = record.rollback is not None and record.rollback.bad == execution.commit
     if ours or execution.stop_reason.startswith(STOP_WORD):
         return replace(verdict, kind="collateral")

@@ -277,7 +277,7 @@ def _environment(name: str, item: Item | None) -> Environment:
         name=name, desired=item.get("desired"), last_good=item.get("last_good"), last_good_at=item.get("last_good_at"),
         goods=tuple(item.get("goods", ())), blocked=_known(Block, item.get("blocked")), rollback=_known(Rollback, item.get("rollback")),
         override=_known(Override, item.get("override")), judged=tuple(item.get("judged", ())), paged=item.get("paged", {}),
-        since=item.get("since"), version=item["version"])
+        silent=item.get("silent", {}), since=item.get("since"), version=item["version"])
 
 
 def _release(commit: str, item: Item | None) -> Release:

@@ -88,12 +88,13 @@ def refused(service: str, rollback: Rollback, group: Group, error: str) -> Messa
         "Next: put right what the error names."])
 
 
-def silent(service: str, rollback: Rollback, place: Silent) -> Message:
-    """A Region does not answer while a rollback goes on."""
+def silent(service: str, place: Silent, rollback: Rollback | None) -> Message:
+    """A Region does not answer: while a rollback goes on, or for long."""
+    unknown = f"{place.region} does not answer, so nobody knows what runs there: {place.reason}."
+    meanwhile = ("A release that goes bad there would not be taken back." if rollback is None else
+                 f"The other Regions go back to {short(rollback.to)}; the rollback is not done until this one answers.")
     return _message(f"{service} {place.environment}/{place.region}: does not answer", [
-        f"{place.region} does not answer, so nobody knows what runs there: {place.reason}. The other Regions go back to {short(rollback.to)}; "
-        "the rollback is not done until this one answers.",
-        "Next: look at the AWS Health Dashboard; if it lasts, take the Region out of traffic."])
+        f"{unknown} {meanwhile}", "Next: look at the AWS Health Dashboard; if it lasts, take the Region out of traffic."])
 
 
 def told(service: str, environment: str, verdict: Verdict, marked: bool) -> Message:

@@ -172,6 +172,8 @@ class Environment:
     """`<execution id>/<action execution id, or status>` of failures that were dealt with, newest first."""
     paged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Like a rollback's, for things outside of one."""
+    silent: Mapping[str, int] = field(default_factory=dict)
+    """Since when a Region has not answered."""
     since: int | None = None
     """When the record was made: executions that failed before are history."""
     version: int = 0

@@ -39,6 +39,8 @@ from places import UNANSWERED, BadDocument
 
 TROUBLE = (*UNANSWERED, BadDocument)
 ALARMS_NAMED = 5
+SILENCE_SECONDS = 600
+"""How long a Region may be silent, outside of a rollback, before it is paged."""
 
 
 class Places(Protocol):
@@ -114,6 +116,7 @@ class Reconciler:
         self._learn(seen)
         if cleaned(record, seen.bad) != record:  # marked bad by another environment
             record = self._ledger.update_environment(environment, lambda r: cleaned(r, seen.bad))
+        record = self._note_silence(record, seen)
         for view in reversed(seen.views):  # the oldest first: a newer one is then judged in the light of it
             verdict = judge(record, view, self._stages(environment), seen.groups, seen.bad, self._blocks(environment))
             if verdict is not None:
@@ -179,6 +182,18 @@ class Reconciler:
                     found.setdefault(deployment.commit, {})[group.place] = deployment.location
         for commit, revisions in found.items():
             self._ledger.learn(commit, revisions)
+
+    def _note_silence(self, record: Environment, seen: Sight) -> Environment:
+        """Remember since when Regions do not answer, and page one that does not for long: nothing can be taken back there."""
+        now = int(self._now())
+        quiet = {place.region: record.silent.get(place.region, now) for place in seen.silent}
+        if quiet != record.silent:
+            record = self._ledger.update_environment(record.name, lambda r: dataclasses.replace(r, silent=quiet))
+        for place in seen.silent:
+            if now - quiet[place.region] >= SILENCE_SECONDS:
+                message = messages.silent(self._configuration.service, place, None)
+                self._page(record.name, f"silent/{place.region}/{quiet[place.region]}", message, "page")
+        return record
 
     # Judging
 
@@ -263,7 +278,7 @@ class Reconciler:
         self._stop_executions(record, rollback.to, seen)
         steps = self._steps(record, rollback, rollback.to, seen)
         for place in seen.silent:
-            self._page(name, f"{rollback.id}/silent/{place.region}", messages.silent(service, rollback, place), "page")
+            self._page(name, f"{rollback.id}/silent/{place.region}", messages.silent(service, place, rollback), "page")
         conforming = [s for s in steps if isinstance(s, Conforms)]
         if told and not seen.silent and steps and len(conforming) == len(steps):
             self._finish(record, rollback, conforming, blocks)

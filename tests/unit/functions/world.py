@@ -86,6 +86,7 @@ class World:
         self.runs: list[Run] = []
         self.pages: list[Message] = []
         self.silent: set[str] = set()
+        self.by_pipeline: set[str] = set()
         self.created: list[tuple[str, str]] = []
         self.faulty = 0.0
         self.nested = False
@@ -245,6 +246,7 @@ class World:
                     self._act(run, stage, f"Deploy {name}", "Failed", "CodeDeploy", "DeploymentLimitExceededException")
                     continue
                 made = self.deploy(name, run.commit, "user", True)
+                self.by_pipeline.add(made.id)
                 self._act(run, stage, f"Deploy {name}", "InProgress", "CodeDeploy", external=made.id)
         deploys = [i for i, a in enumerate(run.actions) if a.stage == stage and a.provider == "CodeDeploy"]
         for index in deploys:
@@ -300,6 +302,7 @@ class World:
                     name = action.name.removeprefix("Deploy ")
                     if not self.fleets[name].flying:
                         made = self.deploy(name, run.commit, "user", True)
+                        self.by_pipeline.add(made.id)
                         self._act(run, stage, action.name, "InProgress", "CodeDeploy", external=made.id)
                 elif action.name == "Enter":
                     run.actions.remove(action)
@@ -320,6 +323,12 @@ class World:
         fleet = self.fleets[self.random.choice(GROUPS)]
         if fleet.last_successful and not fleet.flying:
             self.deploy(fleet.name, str(fleet.last_successful.commit), "autoscaling", False)
+
+    def deploy_by_hand(self) -> None:
+        """A person deploys some release to a group of prod, past the pipeline."""
+        name = self.random.choice(GROUPS[2:])
+        if self.runs and not self.fleets[name].flying:
+            self.deploy(name, self.random.choice(self.runs).commit, "user", True)
 
     def _act(self, run: Run, stage: str, name: str, status: str, provider: str, message: str = "", external: str | None = None) -> None:
         started = self.time + len(run.actions) / 1000  # in the order in which they began
