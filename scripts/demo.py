@@ -88,6 +88,7 @@ class Demonstration:
         # Beside the remote: each repository of each local AWS has a working copy of its own.
         self.repository = Repository(remote.parent / "working-copies" / name, str(remote / f"{name}.git"))
         self.traffic = Traffic(options.rate)
+        self._entered: accounts.Accounts | None = None
         self.pipeline: Pipeline
         self.control: Control
         self.places: list[environments.Place] = []
@@ -97,7 +98,8 @@ class Demonstration:
     # -- what stands ---------------------------------------------------------------------------------------------------
 
     def deploy(self) -> None:
-        """Deploy every environment and the pipeline, as `make deploy` does."""
+        """Deploy every environment and the pipeline, as `make deploy` does; that refuses while an alarm fires, as one may after an earlier run."""
+        self.quiet()
         for name in (*ENVIRONMENTS, "pipeline"):
             self.say(f"\n== make deploy ENV={name} LOCAL=1")
             if name == "pipeline" and self.options.complete_connection:
@@ -124,8 +126,8 @@ class Demonstration:
 
     def client_of(self, environment: str) -> Callable[[str, str], Any]:
         """boto3 clients of the account that an environment lives in."""
-        entered = accounts.open_accounts(self.aws, (self.region,), self.settings.values())
-        return entered.of(self.settings[environment]).client
+        self._entered = self._entered or accounts.open_accounts(self.aws, (self.region,), self.settings.values())
+        return self._entered.of(self.settings[environment]).client
 
     def _addresses(self) -> dict[str, str]:
         if not self.options.addresses:
@@ -166,9 +168,9 @@ class Demonstration:
             self.traffic.start(place.name, place.url, partial(self._is_open, place))
 
     def _is_open(self, place: environments.Place) -> bool:
-        """Whether every scope of a place has a host that answers with a release."""
+        """Whether every scope of a place has a host that answers with a release. Its balancer is not asked: what it refuses it counts as faults."""
         try:
-            return bool(environments.version(place.url.rstrip("/"))) and all(any(self.commits(place, scope)) for scope in place.groups)
+            return all(any(self.commits(place, scope)) for scope in place.groups)
         except (BotoCoreError, ClientError):
             return False
 
@@ -212,8 +214,8 @@ class Demonstration:
         """Wait until no metric alarm of any place fires; return those that still do after `seconds`."""
         deadline = self.here.clock.seconds() + seconds
         while True:
-            firing = sorted(f"{place.region} {alarm['AlarmName']}" for place in self._regions()
-                            for alarm in place.client("cloudwatch", place.region).describe_alarms(StateValue="ALARM")["MetricAlarms"])
+            firing = sorted(f"{region} {alarm['AlarmName']}" for region, cloudwatch in self._cloudwatch()
+                            for alarm in cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"])
             if not firing or self.here.clock.seconds() > deadline:
                 return firing
             self.here.clock.sleep(1)
@@ -261,16 +263,17 @@ class Demonstration:
     def alarms(self, since: float = 0.0) -> list[dict[str, Any]]:
         """Every transition of a metric alarm to ALARM since then, oldest first: {"alarm", "region", "time"}."""
         found = []
-        for place in self._regions():
-            pages = place.client("cloudwatch", place.region).get_paginator("describe_alarm_history").paginate(HistoryItemType="StateUpdate")
+        for region, cloudwatch in self._cloudwatch():
+            pages = cloudwatch.get_paginator("describe_alarm_history").paginate(HistoryItemType="StateUpdate")
             for item in (item for page in pages for item in page["AlarmHistoryItems"]):
                 if json.loads(item["HistoryData"])["newState"]["stateValue"] == "ALARM":
-                    found.append({"alarm": item["AlarmName"], "region": place.region, "time": item["Timestamp"].timestamp()})
+                    found.append({"alarm": item["AlarmName"], "region": region, "time": item["Timestamp"].timestamp()})
         return sorted((one for one in found if one["time"] >= since), key=lambda alarm: alarm["time"])
 
-    def _regions(self) -> Sequence[environments.Place]:
-        """One place for each Region of each account: alarms know no environment."""
-        return list({(self.settings[place.environment].account, place.region): place for place in self.places}.values())
+    def _cloudwatch(self) -> list[tuple[str, Any]]:
+        """CloudWatch's client for each Region of each account, with the Region: alarms know no environment."""
+        once = {(self.settings[name].account, region): name for name in ENVIRONMENTS for region in self.settings[name].regions}
+        return [(region, self.client_of(name)("cloudwatch", region)) for (_, region), name in once.items()]
 
 
 def environment_of(stage: str | None) -> str | None:

@@ -158,7 +158,7 @@ def test_deploy_to_the_local_aws_reaches_nobody_else_whatever_the_users_settings
 
 @pytest.mark.every
 def test_the_demonstration_reaches_nobody_else_whatever_the_users_settings(clone: Clone) -> None:
-    done = clone.make("demo", seconds=1200)
+    done = clone.make("demo", seconds=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert any("scripts.demo" in one["command"] for one in clone.recorded())
     assert clone.outside() == []
