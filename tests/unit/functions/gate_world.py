@@ -138,7 +138,7 @@ class Watching:
         told: dict[str, list[Any]] = {"MetricAlarms": [], "CompositeAlarms": []}
         for name, alarm in found:
             told[f"{_kind(alarm)}s"].append({"AlarmName": name, "StateValue": alarm["state"], "StateTransitionedTimestamp": _moment(alarm["changed"]),
-                                             **({} if alarm["composite"] else {"TreatMissingData": "notBreaching"})})
+                                             **({} if alarm["composite"] else {"TreatMissingData": "notBreaching"}), **alarm.get("told", {})})
         return told
 
     def describe_alarm_history(self, AlarmName: str, HistoryItemType: str, StartDate: Any, AlarmTypes: list[str] = ["MetricAlarm"],  # noqa: B006

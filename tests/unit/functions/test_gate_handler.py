@@ -155,6 +155,22 @@ def test_a_composite_without_data_is_waited_for(world: World) -> None:
     assert world.jobs.state == "Succeeded"
 
 
+@pytest.mark.parametrize(("told", "state"), [({"EvaluateLowSampleCountPercentile": "ignore"}, "Succeeded"), ({"TreatMissingData": "ignore"}, "Succeeded"),
+                                             ({"EvaluateLowSampleCountPercentile": "evaluate"}, "Failed"), ({}, "Failed")])
+def test_which_alarms_may_have_judged_nothing(world: World, told: dict[str, str], state: str) -> None:
+    home(world).alarms["s-prod-onebox-latency"].update(state="INSUFFICIENT_DATA", told=told)
+    world.run(GATE)
+    assert world.jobs.state == state
+
+
+def test_a_history_item_whose_data_cannot_be_read_is_known_by_its_summary(world: World) -> None:
+    for state in ("ALARM", "OK"):
+        home(world).set("s-prod-onebox-latency", state)
+        home(world).history[-1]["HistoryData"] = "{"
+    world.run(GATE)
+    failed(world, "Alarm s-prod-onebox-latency of prod/us-east-1/onebox was in ALARM")
+
+
 def with_customers(world: World) -> World:
     """Prod had a release before this one."""
     world.ledger.set_last_good("prod", OTHER, {}, START - 9000)
