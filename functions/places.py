@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from configuration import Place
-from model import IN_FLIGHT, Deployment, Firing, Group, Location, Rollback
+from model import IN_FLIGHT, SINGLE_HOST_CREATORS, Deployment, Firing, Group, Location, Rollback
 from releases import Releases
 
 CLIENTS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
@@ -163,10 +163,14 @@ class Places:
                      for kind in ("MetricAlarms", "CompositeAlarms") for alarm in answer.get(kind, []))
 
     def revision_in_history(self, place: Place, group: Group, commit: str) -> Location | None:
-        """A release's bundle from the group's own successful deployments, if it is among the newest. Raises UNANSWERED."""
-        for deployment in self._newest(place, group.application, group.name, ["Succeeded"]):
-            if deployment.commit == commit:
-                return deployment.location
+        """A release's bundle from the group's own successful deployments, if it is among the newest and still there. Raises UNANSWERED."""
+        for info in self._newest(place, group.application, group.name, ["Succeeded"])[:BATCH]:
+            try:
+                found = self._deployment(place, info)
+            except ClientError:
+                continue  # S3 says "access denied" of a bundle that expired: who may not list may not know
+            if found.commit == commit:
+                return found.location
         return None
 
     # One group
@@ -175,11 +179,12 @@ class Places:
         name = document.scopes[scope].group
         info = self.client(place, "codedeploy").get_deployment_group(
             applicationName=document.application, deploymentGroupName=name)["deploymentGroupInfo"]
-        in_flight = self._newest(place, document.application, name, list(IN_FLIGHT))
+        in_flight = tuple(self._deployment(place, info) for info in self._newest(place, document.application, name, list(IN_FLIGHT)))
         attempts: tuple[Deployment, ...] = ()
         if rollback:
             ended = self._newest(place, document.application, name, ENDED, rollback.began - SKEW_SECONDS)
-            attempts = tuple(d for d in ended if d.description.startswith(f"handsoff rollback {rollback.id} "))
+            attempts = tuple(self._deployment(place, info) for info in ended
+                             if info.get("description", "").startswith(f"handsoff rollback {rollback.id} "))
         return Group(
             environment=place.environment, region=place.region, scope=scope, application=document.application, name=name,
             in_flight=in_flight, last_attempted=self._last_attempted(place, document.application, name, info),
@@ -194,10 +199,11 @@ class Places:
         attempted = self._named(place, info.get("lastAttemptedDeployment"))
         if attempted is None or (attempted.whole and not attempted.in_flight):
             return attempted
-        return next((d for d in self._newest(place, application, group, ENDED) if d.whole), None)
+        whole = (info for info in self._newest(place, application, group, ENDED) if info.get("creator") not in SINGLE_HOST_CREATORS)
+        return next((self._deployment(place, info) for info in whole), None)
 
-    def _newest(self, place: Place, application: str, group: str, statuses: list[str], since: float | None = None) -> tuple[Deployment, ...]:
-        """A group's deployments in these states, newest first; at most ATTEMPTS of them."""
+    def _newest(self, place: Place, application: str, group: str, statuses: list[str], since: float | None = None) -> list[Any]:
+        """CodeDeploy's word on a group's deployments in these states, newest first; at most ATTEMPTS of them. Their bundles may be gone."""
         codedeploy = self.client(place, "codedeploy")
         created = {} if since is None else {"createTimeRange": {"start": datetime.fromtimestamp(since, UTC)}}
         ids = codedeploy.list_deployments(
@@ -205,8 +211,7 @@ class Places:
         infos: list[Any] = []
         for start in range(0, len(ids), BATCH):
             infos += codedeploy.batch_get_deployments(deploymentIds=ids[start:start + BATCH])["deploymentsInfo"]
-        found = [self._deployment(place, info) for info in infos]
-        return tuple(sorted(found, key=lambda deployment: -deployment.created))
+        return sorted(infos, key=lambda info: info["createTime"], reverse=True)
 
     def _deployment(self, place: Place, info: Mapping[str, Any]) -> Deployment:
         location = info.get("revision", {}).get("s3Location")

@@ -97,6 +97,7 @@ class Sight:
     silent: tuple[Silent, ...]
     views: tuple[View, ...]
     bad: set[str]
+    pipeline_answers: bool = True
 
 
 class Reconciler:
@@ -137,11 +138,12 @@ class Reconciler:
                 self._say(f"{answer.environment}/{answer.region} does not answer: {answer.reason}")
             else:
                 groups += answer
-        views = self._views()
+        answer = self._views()
+        views = answer or ()
         commits = {deployment.commit for group in groups for deployment in deployments_of(group)}
         commits |= {view.execution.commit for view in views} | {record.desired, record.last_good, *record.goods}
         bad = {commit for commit in commits if commit is not None and self._ledger.release(commit).bad}
-        return Sight(tuple(groups), tuple(silent), views, bad)
+        return Sight(tuple(groups), tuple(silent), views, bad, answer is not None)
 
     def begin(self, record: Environment, seen: Sight, *, bad: str | None, to: str | None, reason: str, by: str, judged: str | None = None) -> Environment:
         """Write a rollback into the ledger; from then on any run carries it on."""
@@ -157,12 +159,12 @@ class Reconciler:
         except TROUBLE as error:
             return Silent(place.environment, place.region, str(error))
 
-    def _views(self) -> tuple[View, ...]:
+    def _views(self) -> tuple[View, ...] | None:
         try:
             return tuple(View(e, () if e.status in ("Succeeded", "Superseded") else self._pipeline.actions(e)) for e in self._pipeline.executions())
         except TROUBLE as error:
             self._say(f"the pipeline does not answer: {error}")
-            return ()
+            return None
 
     def _alarms(self, environment: str) -> str | None:
         names: list[str] = []

@@ -23,15 +23,22 @@ from model import Environment
 from pipeline import Pipeline, transition_reason
 from places import CLIENTS, Places
 from reconcile import TROUBLE, Reconciler
+from superseded import RELEASES, superseded, tag
 
 DOOR_WORD = "Handsoff - "
 """How the reason begins with which the function shuts the door. A transition that a person disabled stays as it is."""
 
 
-class Rollback:
-    """The function, put together. `now` is the clock (epoch seconds)."""
+SUPERSEDED_MINUTES = 60
+"""How often bundles are looked through that may expire."""
 
-    def __init__(self, settings: Configuration, ledger: Ledger, places: Places, pipeline: Pipeline, reconciler: Reconciler, now: Callable[[], float]) -> None:
+
+class Rollback:
+    """The function, put together. `now` is the clock (epoch seconds); `s3_in` makes an S3 client of a Region, of the function's own role."""
+
+    def __init__(self, settings: Configuration, ledger: Ledger, places: Places, pipeline: Pipeline, reconciler: Reconciler, now: Callable[[], float],
+                 s3_in: Callable[[str], Any]) -> None:
+        self._s3_in = s3_in
         self._settings, self._ledger, self._places, self._pipeline, self._reconciler, self._now = settings, ledger, places, pipeline, reconciler, now
         self._commands = Commands(settings, ledger, reconciler, now)
 
@@ -51,6 +58,11 @@ class Rollback:
                 print(f"{environment}: {type(error).__name__}: {error}")
                 failures.append(error)
         self._door()
+        if event.get("source") == "aws.events" and int(self._now() // 60) % SUPERSEDED_MINUTES == 0:
+            try:
+                self._supersede()
+            except Exception as error:
+                failures.append(error)
         if failures:
             raise ExceptionGroup("environments that could not be looked after", failures)
         return {"ok": True, "error": None}
@@ -62,6 +74,17 @@ class Rollback:
                 self._places.arm(place, record.last_good is not None)
             except TROUBLE as error:
                 print(f"{place.environment}/{place.region} cannot be armed: {error}")
+
+    def _supersede(self) -> None:
+        """Let bundles expire that nothing can need again; not while anything cannot be seen."""
+        records = [self._ledger.environment(name) for name in self._settings.environments]
+        sights = [self._reconciler.look(record) for record in records]
+        if any(sight.silent for sight in sights) or not all(sight.pipeline_answers for sight in sights):
+            return
+        groups = [group for sight in sights for group in sight.groups]
+        under_way = {v.execution.commit for sight in sights for v in sight.views if v.execution.status in ("InProgress", "Stopping") and v.execution.commit}
+        for release in superseded(self._ledger.newest_releases(RELEASES), records, groups, under_way):
+            tag(release, self._ledger, self._s3_in, print)
 
     def _door(self) -> None:
         """Keep the entry stage's inbound transition as the ledger and the window say."""
@@ -97,7 +120,9 @@ def _function() -> Rollback:
     def tell(message: Message) -> None:
         sns.publish(TopicArn=settings.topic_arn, Subject=message.subject, Message=message.text)
 
-    return Rollback(settings, ledger, places, steered, Reconciler(settings, ledger, places, steered, tell, time.time), time.time)
+    reconciler = Reconciler(settings, ledger, places, steered, tell, time.time)
+    s3_in = functools.cache(lambda region: session.client("s3", region_name=region, config=CLIENTS))
+    return Rollback(settings, ledger, places, steered, reconciler, time.time, s3_in)
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:

@@ -196,6 +196,10 @@ class Door:
         self.armed[f"{place.environment}/{place.region}"] = armed
 
 
+def no_s3(region: str) -> Any:
+    raise AssertionError("nothing is to be tagged here")
+
+
 @pytest.mark.parametrize(("was", "blocked", "enabled", "reason"), [
     (Transition(True), True, False, "Handsoff - prod is frozen by me - holidays - (all of them)"),
     (Transition(False, "Handsoff - something"), False, True, ""),
@@ -205,7 +209,7 @@ class Door:
 ])
 def test_the_door_follows_the_ledger(world: World, was: Transition, blocked: bool, enabled: bool, reason: str) -> None:
     door = Door(was)
-    function: Any = Rollback(dataclasses.replace(SETTINGS, window=Window()), world.ledger, door, door, world.reconciler, lambda: world.time)  # type: ignore[arg-type]
+    function: Any = Rollback(dataclasses.replace(SETTINGS, window=Window()), world.ledger, door, door, world.reconciler, lambda: world.time, no_s3)  # type: ignore[arg-type]
     if blocked:
         assert ask(world, "block", reason="holidays: (all of them)")["ok"]
     function.handle({"source": "aws.events"})
@@ -222,7 +226,7 @@ def test_one_environments_failure_does_not_keep_the_other(world: World) -> None:
             seen.append(environment)
             raise ValueError(environment)
 
-    function = Rollback(SETTINGS, world.ledger, door, door, Broken(), lambda: world.time)  # type: ignore[arg-type]
+    function = Rollback(SETTINGS, world.ledger, door, door, Broken(), lambda: world.time, no_s3)  # type: ignore[arg-type]
     with pytest.raises(ExceptionGroup):
         function.handle({"source": "aws.codedeploy"})
     assert seen == ["gamma", "prod"] and not door.armed
