@@ -105,6 +105,9 @@ def test_what_a_run_publishes() -> None:
     ('hello\n\nm:{"passed": true}\n', 0, "", ""),
     ('hello\n\nm:{"passed": false, "reason": "ValueError: x"}\nlate words', 0, "CANARY_FAILURE", "ValueError: x"),
     ("killed", 137, "CANARY_FAILURE", "the process ended with status 137"),
+    ("ended itself", 0, "CANARY_FAILURE", "the process ended with status 0"),
+    ("the end is lo", driver.PASSED, "", ""),
+    ("the end is lo", driver.FAILED, "CANARY_FAILURE", "the run failed; the end of its output was lost"),
     ("hello", TIMED_OUT, "CANARY_FAILURE", "the run took longer than 50 s"),
 ])
 def test_how_a_run_ended(text: str, status: int, code: str, reason: str) -> None:
