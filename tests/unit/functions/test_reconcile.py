@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from world import GROUPS, SETTINGS, World
 
 from commands import Commands
@@ -230,3 +231,52 @@ def test_one_environments_failure_does_not_keep_the_other(world: World) -> None:
     with pytest.raises(ExceptionGroup):
         function.handle({"source": "aws.codedeploy"})
     assert seen == ["gamma", "prod"] and not door.armed
+
+
+def test_a_rollback_ends_only_after_it_was_told(world: World) -> None:
+    def broken(message: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://sns.us-east-1.amazonaws.com")
+
+    run(world, PROD[0], BAD)
+    world.ledger.mark_bad(BAD, "faults", "prod", world.time)
+    told, world.reconciler._tell = world.reconciler._tell, broken
+    minutes(world, 10)
+    assert running(world) == {GOOD}, "hosts do not wait for pages"
+    assert world.ledger.environment("prod").rollback is not None and not world.pages
+    world.reconciler._tell = told
+    minutes(world, 5)
+    assert world.ledger.environment("prod").rollback is None and len(world.pages) == 2
+
+
+def test_a_silent_region_is_paged_at_once_while_going_back(world: World) -> None:
+    run(world, PROD[0], BAD)
+    world.ledger.mark_bad(BAD, "faults", "prod", world.time)
+    world.silent.add("eu-west-1")
+    minutes(world, 1)
+    assert "demo prod/eu-west-1: does not answer" in subjects(world)
+
+
+def test_executions_behind_a_rollback_are_stopped_and_not_blamed(world: World) -> None:
+    for commit, stage in ((BAD, "Wave1"), ("cccccccccccc", "OneBox")):
+        world.push()
+        world.runs[-1].commit, world.runs[-1].stage = commit, ("Gamma", "OneBox", "Wave1").index(stage)
+        world._act(world.runs[-1], stage, "Deploy", "Succeeded", "CodeDeploy", external="d-1")
+        world._act(world.runs[-1], stage, "Gate", "InProgress", "Lambda")
+    run(world, PROD[1], BAD)
+    run(world, PROD[0], "cccccccccccc")
+    world.ledger.mark_bad(BAD, "faults", "prod", world.time)
+    minutes(world, 10)
+    assert [r.status for r in world.runs] == ["Stopped", "Stopped"] and running(world) == {GOOD}
+    assert not world.ledger.release("cccccccccccc").bad and len(world.pages) == 2
+
+
+def test_a_release_marked_bad_in_the_middle_is_not_deployed(world: World) -> None:
+    def firing(place: Any) -> tuple[Any, ...]:
+        world.ledger.mark_bad(GOOD, "found meanwhile", "prod", world.time)
+        return ()
+
+    run(world, PROD[0], BAD)
+    world.ledger.mark_bad(BAD, "faults", "prod", world.time)
+    world.firing = firing  # type: ignore[method-assign]
+    minutes(world, 20)  # World.create refuses what is marked bad
+    assert running(world) == {OLD} and world.ledger.environment("prod").last_good == OLD
