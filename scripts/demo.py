@@ -168,9 +168,9 @@ class Demonstration:
             self.traffic.start(place.name, place.url, partial(self._is_open, place))
 
     def _is_open(self, place: environments.Place) -> bool:
-        """Whether every scope of a place has a host that answers with a release. Its balancer is not asked: what it refuses it counts as faults."""
+        """Whether every host of a place answers with a release. Its balancer is not asked: what it refuses, it counts as faults."""
         try:
-            return all(any(self.commits(place, scope)) for scope in place.groups)
+            return all(all(self.commits(place, scope)) for scope in place.groups)
         except (BotoCoreError, ClientError):
             return False
 
