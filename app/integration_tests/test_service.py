@@ -10,21 +10,22 @@ import os
 import unittest
 import urllib.error
 import urllib.request
+from email.message import Message
 from typing import Any
 
 # As many as reach every host of a fleet through its load balancer, which takes them in turn.
 ASKED_OFTEN = 30
 
 
-def ask(path: str) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and content (JSON) of the answer to GET `path`; KeyError without ENDPOINT, URLError if nobody answers."""
+def ask(path: str) -> tuple[int, Message, Any]:
+    """Status, headers (in any case: balancers change it) and content (JSON) of GET `path`; KeyError without ENDPOINT, URLError if nobody answers."""
     url = os.environ["ENDPOINT"].rstrip("/") + path
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, dict(answer.headers), json.load(answer)
+            return answer.status, answer.headers, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, dict(error.headers), json.load(error)
+            return error.code, error.headers, json.load(error)
 
 
 class Release(unittest.TestCase):
