@@ -141,11 +141,16 @@ def until_arrived(
 
 
 def groups_table(described: Mapping[str, Any], indent: str = "    ") -> str:
-    """Region, scope, what runs, whether that is desired, what is in flight, what there is to say."""
+    """Region, scope, what runs, whether that is desired, what is in flight, what there is to say.
+
+    Outside of a rollback another release than the desired one is on its way through the pipeline; before the first good one none is desired.
+    """
+    record = described.get("record") or {}
+    other = "" if not record.get("desired") else "NOT DESIRED" if record.get("rollback") or record.get("blocked") else "on its way"
     rows = []
     for group in described.get("groups") or ():
         flight = group.get("in_flight")
         flying = f"{flight.get('deployment', '')} to {short(flight.get('commit'))} in flight" if flight else ""
-        right = "as desired" if group.get("desired") else "NOT DESIRED" if group.get("running") else ""
+        right = "as desired" if group.get("desired") else other if group.get("running") else ""
         rows.append((str(group["region"]), str(group.get("scope") or ""), short(group.get("running")), right, flying, str(group.get("note") or "")))
     return table(rows, indent)
