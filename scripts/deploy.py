@@ -140,7 +140,8 @@ def _request(run: Deploy, region: str) -> Request:
     """The root's request, its templates packaged and uploaded."""
     environment = run.roots.environment
     values = roots.resolve_values(run.roots, region, run.accounts)
-    package = packaging.plan(run.world.root / "templates", environment.template, roots.store(run.roots, region, run.tools))
+    store, canaries = roots.store(run.roots, region, run.tools), roots.has_canaries(environment)
+    package = packaging.plan(run.world.root / "templates", environment.template, store, canaries)
     packaging.write(package, run.world.root / "build" / "packaged" / environment.name / region)
     packaging.upload(package, run.tools.client("s3", region), run.roots.tools.account)
     return roots.root_request(run.roots, region, package, values)

@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
 
 def _destroy(options: argparse.Namespace, here: World) -> int:
     environments = removal.load_all(here.root, options.local)
+    if options.env not in environments:
+        environments = removal.placed(environments)
     steps = removal.plan(options.env, environments)  # Refuses an unknown name before any call.
     involved = dict.fromkeys(item.owner for step in steps for item in step)
     regions = [item.region for step in steps for item in step]

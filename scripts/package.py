@@ -42,7 +42,7 @@ def _package_one(one: roots.Roots, region: str, options: argparse.Namespace, her
     folder = here.root / "build" / "packaged" / environment.name / region
     named = {**{need: environment.needed_stack_name(need) for need in environment.needs}, environment.template: environment.stack_name}
     for template, stack_name in named.items():
-        package = packaging.plan(here.root / "templates", template, store)
+        package = packaging.plan(here.root / "templates", template, store, roots.has_canaries(environment))
         packaging.write(package, folder)
         uploaded = packaging.upload(package, aws.client("s3", region), one.tools.account)
         values = roots.needed_values(one, template) if template in environment.needs else _literal(environment.parameters_in(region))

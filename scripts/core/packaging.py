@@ -69,9 +69,12 @@ def key_of(name: str, text: str) -> str:
     return f"templates/{hashlib.sha256(text.encode()).hexdigest()}/{name}"
 
 
-def plan(folder: Path, root: str, store: Store) -> Package:
-    """The tree under `folder`/`root`.yaml, packaged in memory. WrongUse for a missing child or folder of code, a circle, or what is too big."""
-    tree = _Tree(folder.resolve(), store, {}, {})
+def plan(folder: Path, root: str, store: Store, canaries: bool = True) -> Package:
+    """The tree under `folder`/`root`.yaml, packaged in memory. WrongUse for a missing child or folder of code, a circle, or what is too big.
+
+    Without `canaries` none is made from it, and the folder of a canary's code may be missing.
+    """
+    tree = _Tree(folder.resolve(), store, canaries, {}, {})
     _plan_one((folder / f"{root}.yaml").resolve(), tree, ())
     return Package(tuple(tree.done.values()), store, tuple(tree.zipped.values()))
 
@@ -82,6 +85,7 @@ class _Tree:
 
     folder: Path
     store: Store
+    canaries: bool
     done: dict[Path, Packaged]
     zipped: dict[Path, Archive]
 
@@ -122,6 +126,8 @@ def _child_url(path: Path, child: templates.Child, tree: _Tree, parents: tuple[P
 
 def _code_edits(path: Path, code: templates.Code, tree: _Tree) -> list[tuple[int, int, str]]:
     target = (path.parent / code.location).resolve()
+    if code.bucket is not None and not tree.canaries and not target.is_dir():
+        return []
     if target not in tree.zipped:
         tree.zipped[target] = archives.of_folder(target, f"{path.name}: {code.logical_id}: Code: {code.location}")
     # In quotes: a bucket's name may be digits only, and would be a number without them.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.core import documents, references, roots, settings, stacks, templates
-from scripts.core.errors import WrongUse
+from scripts.core import documents, placeholders, references, roots, settings, stacks, templates
+from scripts.core.errors import BadInput, WrongUse
 from scripts.core.settings import Environment
 from scripts.core.stacks import Stack
 
@@ -123,4 +123,14 @@ def resource_total(cloudformation: Any, stack: Stack) -> int:
 
 
 def load_all(root: Path, local: bool) -> dict[str, Environment]:
-    return {name: settings.load(root, name, local) for name in settings.names(root)}
+    """All environments by name. BadInput where they are not of one service: one would take another service's stacks with it."""
+    environments = {name: settings.load(root, name, local) for name in settings.names(root)}
+    problems = [problem for one in environments.values() for problem in roots.check_service([one], roots.owner(one, environments))]
+    if problems:
+        raise BadInput("parameters/ is of more than one service", problems)
+    return environments
+
+
+def placed(environments: Mapping[str, Environment]) -> dict[str, Environment]:
+    """Those whose account somebody has written down: in the placeholder's account nothing of ours can be, as for a beta that nobody uses."""
+    return {name: one for name, one in environments.items() if not placeholders.of_account(one)} or dict(environments)

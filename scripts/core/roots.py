@@ -50,7 +50,7 @@ def load(root: Path, name: str, local: bool) -> Roots:
     folder = root / "templates"
     template = _template(folder, environment, environment.template, "template", root)
     # The children too: one that cannot be read must show before anything that is needed is deployed.
-    packaging.plan(folder, environment.template, packaging.Store("not-known-yet", environment.regions[0], "invalid"))
+    packaging.plan(folder, environment.template, packaging.Store("not-known-yet", environment.regions[0], "invalid"), has_canaries(environment))
     needed = {need: _template(folder, environment, need, "needs", root) for need in environment.needs}
     problems: list[Problem] = []
     for region in environment.regions:
@@ -78,7 +78,7 @@ def load(root: Path, name: str, local: bool) -> Roots:
     everywhere = {environment.name: environment, **others}
     tools = owner(environment, everywhere)
     who = readers(everywhere.values(), tools.account)
-    problems += _check_home(environment, tools)
+    problems += [*_check_home(environment, tools), *check_service(everywhere.values(), tools)]
     if tools is environment:
         problems += [*_check_accounts(environment, who), *_check_slots(environment, others)]
     if problems:
@@ -90,6 +90,11 @@ def regions_of(environment: Environment, need: str) -> tuple[str, ...]:
     """Where an environment needs a root: in its own Regions, and in those that a reference names."""
     named = [reference.region for _, reference in _references(environment) if reference.source == need and reference.region]
     return tuple(dict.fromkeys([*environment.regions, *named]))
+
+
+def has_canaries(environment: Environment) -> bool:
+    """Whether a canary of the app's is to run in any Region: without one the app needs no code for it."""
+    return any(environment.parameters_in(region).get("CanaryRateMinutes") != "0" for region in environment.regions)
 
 
 def owner(user: Environment, environments: Mapping[str, Environment]) -> Environment:
@@ -123,6 +128,19 @@ def _check_home(environment: Environment, tools: Environment) -> list[Problem]:
                     )
                 )
     return problems
+
+
+def check_service(environments: Iterable[Environment], tools: Environment) -> list[Problem]:
+    """All of them are of one service, those too that are not deployed: every stack's name begins with it, that of what they share too."""
+    return [
+        Problem(
+            f"{environment.file}: ServiceName",
+            f"it is {environment.service}, and that of {tools.file} is {tools.service}",
+            f"write {tools.service}; another service has a repository and parameters/ of its own",
+        )
+        for environment in environments
+        if environment.service != tools.service
+    ]
 
 
 def _check_accounts(tools: Environment, accounts: tuple[str, ...]) -> list[Problem]:

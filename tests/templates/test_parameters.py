@@ -191,12 +191,28 @@ def test_fleets_can_be_deployed_to_and_replaced(name: str, local: bool) -> None:
 
 
 def test_environments_differ_where_they_must() -> None:
-    gamma, prod = (_settings(name, local=False) for name in ("gamma", "prod"))
-    networks = [_values(each, region)["VpcCidr"] for each in (gamma, prod) for region in each["regions"]]
+    beta, gamma, prod = (_settings(name, local=False) for name in ("beta", "gamma", "prod"))
+    networks = [_values(each, region)["VpcCidr"] for each in (beta, gamma, prod) for region in each["regions"]]
     assert len(set(networks)) == len(networks), networks
     alarms = [name for name in gamma["parameters"] if re.search("Threshold|Latency|Floor|Periods|Datapoints", name)]
     assert len(alarms) > 5
-    assert {name: gamma["parameters"][name] for name in alarms} == {name: prod["parameters"][name] for name in alarms}
+    for each in (beta, prod):
+        assert {name: gamma["parameters"][name] for name in alarms} == {name: each["parameters"][name] for name in alarms}
+    for name in ("AppPort", "HealthPath"):
+        assert len({each["parameters"][name] for each in (beta, gamma, prod)}) == 1, f"{name} is the app's, not an environment's"
+
+
+def test_beta_is_one_region_and_the_pipeline_takes_it_as_its_comments_say() -> None:
+    beta = _settings("beta", local=False)
+    text = (FOLDER / "pipeline.yaml").read_text()
+    slot = {f"Beta1{output}": f"${{beta.{output}}}" for output in ("Region", "ApplicationName", "FleetDeploymentGroupName", "DeployRoleArn", "EndpointUrl")}
+    pipeline = _settings("pipeline", local=True)
+    assert len(beta["regions"]) == 1
+    assert {name for name in pipeline["parameters"] if name.startswith("Beta")} == set(slot)
+    for name, reference in slot.items():
+        assert f'{name}: ""' in text and reference in text
+        assert reference[7:-1] in _template("environment")["Outputs"]
+    assert _refusals(_template("pipeline"), _values(pipeline, "us-east-1") | slot) == []
 
 
 def test_prod_has_one_one_box_at_home_and_goes_there_first() -> None:

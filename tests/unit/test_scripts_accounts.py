@@ -294,3 +294,26 @@ def test_destroy_of_all_leaves_what_an_account_out_of_reach_uses(project: Path, 
     assert "not touched: prod is in account" in recorder.text and "not touched: sample-release-store" in recorder.text
     assert run(destroy, project, cloud[TOOLS], "--env", "prod")[0] == 2
     assert run(destroy, project, cloud[TOOLS], "--env", "release-store")[0] == 2  # prod cannot be asked whether it uses it
+
+
+def test_an_environment_that_nobody_gave_an_account_is_in_no_ones_way(project: Path, cloud: dict[str, Cloud]) -> None:
+    """A beta.yaml as it ships."""
+    text = (project / "parameters/gamma.yaml").read_text()
+    (project / "parameters/prod.yaml").unlink()
+    (project / "parameters/beta.yaml").write_text(text.replace(GAMMA, "111122223333").replace("EnvironmentName: gamma", "EnvironmentName: beta"))
+    cloud[GAMMA].regions["us-west-2"].add("sample-environment-gamma", "CREATE_COMPLETE", _body="Resources: {}")
+    assert roots.load(project, "pipeline", local=False).readers == (GAMMA,)
+    assert run(destroy, project, cloud[TOOLS], "--env", "release-store")[0] == 1  # gamma uses it
+    code, recorder = run(destroy, project, cloud[TOOLS], "--env", "all")
+    assert code == 0, recorder.errors
+    assert "beta" not in recorder.text
+    assert names(cloud[GAMMA]) == names(cloud[TOOLS]) == set()
+
+
+def test_files_of_two_services_are_refused_before_anything_is_removed(project: Path, cloud: dict[str, Cloud]) -> None:
+    edit(project / "parameters/gamma.yaml", "ServiceName: sample", "ServiceName: other")
+    for command in (deploy, destroy):
+        code, recorder = run(command, project, cloud[TOOLS], "--env", "all" if command is destroy else "pipeline")
+        assert code == 2
+        assert "parameters/gamma.yaml: ServiceName\n  reason: it is other, and that of parameters/pipeline.yaml is sample" in recorder.errors
+    assert all(there.calls == [] for account in cloud.values() for there in account.regions.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -80,6 +81,18 @@ def test_code_is_replaced_and_nothing_else(project: Path) -> None:
     ]
     document = documents.parse(package.root.text, "packaged", documents.TemplateLoader)
     assert document["Resources"]["Gate"]["Properties"]["Code"] == {"S3Bucket": "012345678901", "S3Key": functions.key}
+
+
+def test_the_code_of_canaries_may_be_missing_where_none_is_made(project: Path) -> None:
+    shutil.rmtree(project / "app/canary")
+    with pytest.raises(WrongUse, match="there is no such folder"):
+        plan(project)
+    package = packaging.plan(project / "templates/pipeline", "control", STORE, canaries=False)
+    assert "        S3Key: ../../app/canary" in package.root.text
+    assert [Path(archive.key).name for archive in package.archives] == ["functions.zip"]
+    shutil.rmtree(project / "functions")
+    with pytest.raises(WrongUse, match="functions"):
+        packaging.plan(project / "templates/pipeline", "control", STORE, canaries=False)
 
 
 def test_the_zip_holds_the_modules_at_its_top_and_no_tests(project: Path) -> None:
