@@ -1,5 +1,5 @@
 #!/bin/sh
-# The steps of image.yaml: image.sh check|log-in|build|push|bundle|log-out. POSIX sh; run from the top of the source.
+# The steps of image.yaml: image.sh check|test|log-in|build|push|bundle|log-out. POSIX sh; run from the top of the source.
 #
 # A release is one image, named by its digest, in each repository of IMAGE_REPOSITORIES (<Region>=<URI>, separated by blanks) under the
 # tag COMMIT. Tags are immutable, so what a Region has under this tag is the release: an earlier, interrupted build of the same commit
@@ -56,6 +56,15 @@ check() {
     rm -rf "$WORK" "$BUNDLE"
     mkdir -p "$WORK/digests" "$BUNDLE"
     say "Building $SERVICE at $COMMIT for $(regions | tr '\n' ' ')"
+}
+
+# The app's unit tests, where it has such. An app in another language runs its own in a stage of its Dockerfile.
+unit_tests() {
+    if [ -d app/tests ]; then
+        python3 -m unittest discover -s app/tests -t app || fail "the unit tests of app/; the lines above say which."
+    else
+        say 'There is no app/tests: nothing is tested before the image is built.'
+    fi
 }
 
 log_in() {
@@ -146,13 +155,14 @@ print(json.dumps(release, indent=2))' "$SERVICE" "$COMMIT" "$(cat "$WORK/digest"
 
 case ${1:-} in
     check) check ;;
+    test) unit_tests ;;
     log-in) log_in ;;
     build) build ;;
     push) push ;;
     bundle) bundle ;;
     log-out) log_out ;;
     *)
-        say 'usage: image.sh check|log-in|build|push|bundle|log-out' >&2
+        say 'usage: image.sh check|test|log-in|build|push|bundle|log-out' >&2
         exit 2
         ;;
 esac

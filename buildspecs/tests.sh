@@ -27,6 +27,10 @@ check() {
 
 # Every Region is asked, also after one that failed: which ones fail is half of why.
 functional() {
+    if [ ! -d app/integration_tests ]; then
+        printf 'There is no app/integration_tests: a load, the gate and the alarms are all that judges this release.\n'
+        return
+    fi
     failed=
     for entry in $ENDPOINTS; do
         printf 'Tests against %s\n' "$entry"

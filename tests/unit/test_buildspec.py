@@ -141,6 +141,13 @@ def test_a_failing_unit_test_ends_it_before_anything_is_built(project: Project) 
     assert project.sandbox.calls == []
 
 
+def test_an_app_without_unit_tests_of_this_kind_is_built_all_the_same(project: Project) -> None:
+    shutil.rmtree(project.source / "app" / "tests")
+    build = project.build()
+    assert build.failed_in is None, build.said
+    assert "There is no app/tests: nothing is tested before the image is built." in build.said
+
+
 def test_a_failing_docker_build_pushes_nothing_and_says_why(project: Project) -> None:
     project.sandbox.put(fail={"docker build": -1})
     build = project.build()

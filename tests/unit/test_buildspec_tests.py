@@ -71,13 +71,13 @@ def app(tmp_path: Path) -> Iterator[Callable[..., str]]:
         process.wait(30)
 
 
-def build(endpoints: str, phases: tuple[str, ...] = ("pre_build", "build"), **variables: str) -> tuple[int, str]:
+def build(endpoints: str, phases: tuple[str, ...] = ("pre_build", "build"), source: Path = ROOT, **variables: str) -> tuple[int, str]:
     """Run the phases' commands in one shell until one fails; the exit status and all that was said."""
     given = {"SERVICE": "sample", "ENDPOINTS": endpoints, "LOAD_SECONDS": "1", "LOAD_RATE": "20", "CODEBUILD_RESOLVED_SOURCE_VERSION": COMMIT}
     environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1", **BUILDSPEC["env"]["variables"], **given}
     script = "\n".join(["set -e", *[command for phase in phases for command in BUILDSPEC["phases"][phase]["commands"]]])
     done = subprocess.run(
-        ["sh", "-c", script], cwd=ROOT, env=environment | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+        ["sh", "-c", script], cwd=source, env=environment | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
     )
     return done.returncode, done.stdout
 
@@ -92,6 +92,14 @@ def test_a_good_release_passes_in_every_region(app: Callable[..., str]) -> None:
 def test_no_load_is_made_where_none_is_asked_for(app: Callable[..., str]) -> None:
     code, said = build(f"us-east-1={app()}", LOAD_SECONDS="0")
     assert (code, "No load is asked for" in said) == (0, True), said
+
+
+def test_without_integration_tests_the_load_still_judges(app: Callable[..., str], tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "buildspecs", tmp_path / "source" / "buildspecs")
+    code, said = build(f"us-east-1={app()}", source=tmp_path / "source")
+    assert (code, "There is no app/integration_tests" in said, "20 requests, 0 wrong" in said) == (0, True, True), said
+    code, said = build(f"us-east-1={app(OTHER)}", source=tmp_path / "source")
+    assert (code, "answers of us-east-1 were wrong" in said) == (1, True), said
 
 
 def test_another_release_in_one_region_fails_and_the_others_are_tested_all_the_same(app: Callable[..., str]) -> None:
