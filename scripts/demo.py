@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -36,6 +37,7 @@ FAULT_PERCENT = 30
 _RELEASE_SECONDS = 1500.0
 _TAKE_UP_SECONDS = 60.0
 _QUIET_SECONDS = 180.0
+_OPEN_SECONDS = 65.0  # customers come when the minute is over in which there still was nobody to answer the canary
 _CALM_SECONDS = 10.0  # traffic that goes on after the rollback, so that "nothing failed after it" says something
 
 
@@ -165,18 +167,28 @@ class Demonstration:
         Nobody opens a service of which only the one-box answers.
         """
         for place in self.places:
-            self.traffic.start(place.name, place.url, partial(self._is_open, place))
+            self.traffic.start(place.name, place.url, partial(self._is_open, place, []))
 
-    def _is_open(self, place: environments.Place) -> bool:
-        """Whether every host of a place answers with a release. Its balancer is not asked: what it refuses, it counts as faults."""
+    def _is_open(self, place: environments.Place, since: list[float]) -> bool:
+        """Whether every host of a place has answered with a release for a minute; at once where all do from the beginning on.
+
+        `since` keeps when they first did. The balancer is not asked: what it refuses, it counts as faults.
+        """
         try:
-            return all(all(self.commits(place, scope)) for scope in place.groups)
+            answer = all(all(self.commits(place, scope)) for scope in place.groups)
         except (BotoCoreError, ClientError):
-            return False
+            answer = False
+        if not since:
+            since.append(0.0 if answer else math.inf)
+        if answer and since[0] == math.inf:
+            since[0] = time.monotonic()
+        return answer and (since[0] == 0.0 or time.monotonic() - since[0] >= _OPEN_SECONDS)
 
     def first_release(self) -> None:
         """Push the service as it is and wait until it runs everywhere; on a second run it is there already."""
-        if all(self.running().values()):
+        if self.control.record("prod").get("blocked"):
+            self.control.ask("unblock", "prod", reason="an earlier run is over", by="scripts.demo")
+        if all(self.running().values()) and self.control.record("prod").get("last_good"):
             return
         self.say("\n== git push: the first release, on hosts that have none yet")
         self.first = self.ship("First release")
