@@ -324,7 +324,7 @@ def _forget_override(order: decide_gate.Order, tools: Tools) -> None:
 def _fail_gate(order: decide_gate.Order, decision: decide_gate.Decision, tools: Tools, teller: Teller) -> None:
     blocks = order.environment in tools.configuration.blocks
     way_back = f"{order.environment} goes back to its last good release by itself{', and is then blocked' if blocks else ''}"
-    text = (f"{order.environment} {order.stage}: release {order.commit[:12]} does not pass. {decision.text} {way_back}; `make why ENV={order.environment}` "
+    text = (f"{order.environment} {order.stage}: release {order.commit[:12]} does not pass. {decision.text} {way_back}; `make status ENV={order.environment}` "
             f"shows more.{'' if 'push' in decision.text.lower() else ' Mend it and push a new commit.'}")
     if teller.fail(text):
         _note(tools, order.environment, "refused", text, commit=order.commit, stage=order.stage, execution=order.execution, alarm=decision.alarm,

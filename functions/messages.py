@@ -78,7 +78,7 @@ def failing(service: str, rollback: Rollback, group: Group, failures: int) -> Me
     why = f"{last.id}: {last.error}: {last.message}" if last else "unknown"
     return _message(f"{service} {group.place}: rollback keeps failing", [
         f"{failures} deployments of {short(rollback.to)} to {group.place} failed; the last was {why}. It is tried again, all hosts at once.",
-        f"Next: make why ENV={group.environment}; terminate hosts that cannot be deployed to."])
+        f"Next: make status ENV={group.environment}; terminate hosts that cannot be deployed to."])
 
 
 def refused(service: str, rollback: Rollback, group: Group, error: str) -> Message:

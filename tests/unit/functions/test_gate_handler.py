@@ -76,7 +76,7 @@ def failed(world: World, *words: str) -> None:
     assert world.jobs.state == "Failed", world.jobs.text
     for word in words:
         assert word in world.jobs.text
-    assert world.jobs.text.startswith("prod ") and "make why ENV=prod" in world.jobs.text
+    assert world.jobs.text.startswith("prod ") and "make status ENV=prod" in world.jobs.text
     assert world.ledger.release(COMMIT).passed == {} and world.ledger.environment("prod").last_good in (None, OTHER)
     assert len(world.logged("refused")) == 1
     assert [(call["name"], call["type"]) for call in world.invocations.calls] == [("the-rollback-function", "Event")]
