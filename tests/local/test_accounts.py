@@ -42,6 +42,8 @@ def in_three_accounts(local_aws: Any, tmp_path: Path) -> Iterator[demo.Demonstra
     unused = {name: "" for name in _slots(root) if name.startswith(("Gamma2", "Prod3", "Store3"))}
     projects.overlay(root, "pipeline", {**unused, "RepositoryId": "local/three-accounts", "EnvironmentAccountIds": ",".join(sorted((gamma, prod)))},
                      account=tools)
+    # Not deployed; an account of its own would have to be named above.
+    projects.overlay(root, "beta", {"ToolsAccountId": tools}, account=tools)
     projects.overlay(root, "gamma", {"ToolsAccountId": tools}, account=gamma, role=_administer(local_aws.environ, gamma, tools), regions=["us-east-1"])
     projects.overlay(root, "prod", {"ToolsAccountId": tools}, account=prod, role=_administer(local_aws.environ, prod, tools),
                      regions=["us-east-1", "us-west-2"])
