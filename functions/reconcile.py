@@ -254,7 +254,8 @@ class Reconciler:
             elif each.deployment.commit is not None:
                 message = messages.nothing_runs(self._configuration.service, each.group, each.deployment)
                 self._page(record.name, f"nothing/{each.deployment.commit}", message, "rollback")
-        self._stop_executions(record, None, seen)
+        # Only those of bad releases, unless a rollback blocks: with nothing to go back to, the next release is the way out.
+        self._stop_executions(record, None, seen, self._blocks(record.name) and going_back(record))
         return record
 
     # Going back
@@ -268,7 +269,7 @@ class Reconciler:
             seen = self.look(record)
         if rollback.to is None:
             told = self._page(name, f"nothing/{rollback.bad}", messages.nothing(service, record, rollback, blocks), "rollback")
-            self._stop_executions(record, None, seen)
+            self._stop_executions(record, None, seen, blocks)
             for stray in strays(record, seen.groups, seen.bad, blocks):
                 if stray.deployment.in_flight:
                     self._stop(stray.group, stray.deployment.id)
@@ -277,7 +278,7 @@ class Reconciler:
             return
         beginning = messages.began(service, record, rollback, seen.groups, blocks)
         told = self._page(name, f"{rollback.id}/began", beginning, "rollback", bad=rollback.bad, to=rollback.to)
-        self._stop_executions(record, rollback.to, seen)
+        self._stop_executions(record, rollback.to, seen, blocks)
         steps = self._steps(record, rollback, rollback.to, seen)
         for place in seen.silent:
             self._page(name, f"{rollback.id}/silent/{place.region}", messages.silent(service, place, rollback), "page")
@@ -333,8 +334,8 @@ class Reconciler:
         if self._page(record.name, f"{rollback.id}/done", message, "done", to=rollback.to):
             self._ledger.update_environment(record.name, lambda r: ended(r, rollback.id))
 
-    def _stop_executions(self, record: Environment, to: str | None, seen: Sight) -> None:
-        for execution in to_stop(seen.views, self._stages(record.name), seen.bad, to, self._blocks(record.name)):
+    def _stop_executions(self, record: Environment, to: str | None, seen: Sight, strict: bool) -> None:
+        for execution in to_stop(seen.views, self._stages(record.name), seen.bad, to, strict):
             try:
                 if self._pipeline.stop(execution.id, f"{STOP_WORD} {record.name} goes back to {messages.short(to)}"):
                     self._ledger.log(record.name, "stop", f"stopped execution {execution.id} of {messages.short(execution.commit)}", execution=execution.id)

@@ -102,6 +102,20 @@ def test_with_nothing_to_go_back_to_prod_is_blocked_and_paged_once() -> None:
     assert subjects(world) == ["demo prod: bbbbbbbbbbbb failed, nothing to go back to"]
 
 
+def test_with_nothing_to_go_back_to_the_next_release_is_let_through_once_the_block_is_lifted() -> None:
+    world = World(2)
+    world.reconciler.run("prod")
+    for name in PROD:
+        run(world, name, BAD)
+    world.ledger.mark_bad(BAD, "faults", "prod", world.time)
+    minutes(world, 2)
+    world.push()
+    world.runs[-1].commit, world.runs[-1].stage = "cccccccccccc", 1
+    world._act(world.runs[-1], "OneBox", "Deploy", "InProgress", "CodeDeploy", external="d-1")
+    minutes(world, 3)
+    assert world.runs[-1].status == "InProgress" and not world.created
+
+
 def test_a_group_without_a_bundle_is_paged_and_the_others_go_on(world: World) -> None:
     fleet = world.fleets["prod/eu-west-1/fleet"]
     fleet.deployments.clear()
