@@ -120,3 +120,9 @@ def copy(folder: Path, environ: dict[str, str], account: str) -> Project:
         assert "\nregions:" not in text, f"{overlay.name} has Regions of its own"
         overlay.write_text(text + "\nregions: [us-east-1]\n", encoding="utf-8")
     return Project(folder, {**environ, "AWS_ACCESS_KEY_ID": account}, account)
+
+
+def in_one_region(folder: Path) -> None:
+    """Empty the pipeline's slots of further Regions in a copy whose environments have their first Region only."""
+    slots = yaml.safe_load((folder / "parameters" / "pipeline.yaml").read_text(encoding="utf-8"))["parameters"]
+    overlay(folder, "pipeline", {name: "" for name in slots if name.startswith(("Gamma2", "Gamma3", "Prod2", "Prod3", "Prod4", "Store2", "Store3", "Store4"))})
