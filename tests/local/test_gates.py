@@ -43,8 +43,9 @@ class At:
         self._stack.close()
 
 
-def test_what_shows_after_codedeploy_called_it_successful_is_caught_by_the_one_boxs_gate(delivery: demo.Demonstration) -> None:
+def test_what_shows_after_codedeploy_called_it_successful_is_caught_by_the_one_boxs_gate(delivery: demo.Demonstration, deployed_with: Any) -> None:
     """And then: the gate, tried again, does not bless what runs now; the same release, started again, is refused even when prod is open."""
+    deployed_with("pipeline", OneBoxBakeSeconds="90")  # long enough for the bomb on any machine: on a busy one a deployment alone takes a minute
     home = disturb.place_of(delivery, "prod", delivery.region)
     with disturb.setting([home], delivery.settings["prod"].service, "onebox", "SHOW_FAULTS"):
         shipped = shipping.ship(delivery, "Bad in the one-box, later", fault_percent=60, fault_after_seconds=75, fault_only_if_env="SHOW_FAULTS")
