@@ -200,8 +200,10 @@ def begun(record: Environment, *, bad: str | None, to: str | None, reason: str, 
 
 
 def ended(record: Environment, rollback_id: str) -> Environment | None:
-    """The record with the rollback done; None if another is going on."""
-    return replace(record, rollback=None) if record.rollback is not None and record.rollback.id == rollback_id else None
+    """The record with the rollback done; None if another is going on. What it paged stays known: a run beside this one is about to page the same."""
+    if record.rollback is None or record.rollback.id != rollback_id:
+        return None
+    return replace(record, rollback=None, paged={**record.paged, **record.rollback.paged})
 
 
 # The next step of a group

@@ -262,6 +262,23 @@ def test_a_rollback_ends_only_after_it_was_told(world: World) -> None:
     assert world.ledger.environment("prod").rollback is None and len(world.pages) == 2
 
 
+def test_a_run_that_comes_to_the_end_beside_another_does_not_page_it_again(world: World) -> None:
+    run(world, PROD[0], BAD)
+    world.ledger.mark_bad(BAD, "faults", "prod", world.time)
+    told = world.reconciler._tell
+    seen: list[str] = []
+
+    def noting(message: Any) -> None:
+        rollback = world.ledger.environment("prod").rollback
+        seen.append(rollback.id if rollback is not None else "")
+        told(message)
+
+    world.reconciler._tell = noting
+    minutes(world, 10)
+    assert world.ledger.environment("prod").rollback is None and len(world.pages) == 2
+    assert world.ledger.claim("prod", f"{seen[0]}/done") == "sent"
+
+
 def test_a_silent_region_is_paged_at_once_while_going_back(world: World) -> None:
     run(world, PROD[0], BAD)
     world.ledger.mark_bad(BAD, "faults", "prod", world.time)
