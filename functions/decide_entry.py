@@ -53,7 +53,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was seen at one call. `bad`, `blocked` (by a rollback) and `frozen` (by hand) are reasons, or None; `watches` are of every Region of the
+    """What was seen at one call. `bad`, `blocked` (by a rollback) and `frozen` (by hand) are reasons, or None; `busy` is the later stage of the environment
+    that another execution is in, or None; `watches` are of every Region of the
     environment that answered, `silent` the others, `unread` other things that could not be read, both with the error. `override` is the ledger's for this
     very execution or commit, or None.
     """
@@ -62,6 +63,7 @@ class Facts:
     bad: str | None = None
     blocked: str | None = None
     frozen: str | None = None
+    busy: str | None = None
     window: Window = field(default_factory=Window)
     watches: tuple[Watch, ...] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +87,8 @@ class Decision:
 def decide(order: Order, memory: Memory, facts: Facts) -> Decision:
     """Return what Enter answers now.
 
-    An override opens for everything but two: a release marked bad, and a block by a rollback, which only `unblock` lifts.
+    An override opens for everything but three: a release marked bad, a block by a rollback, which only `unblock` lifts, and a release before it that is
+    not through: the gates of that one would find other hosts than they vouch for, and take all back.
     """
     silent = {region: memory.silent.get(region, facts.now) for region in facts.silent}
     firm, soft = _blocks(order, facts), _objections(order, silent, facts)
@@ -118,10 +121,12 @@ def decide(order: Order, memory: Memory, facts: Facts) -> Decision:
 
 
 def _blocks(order: Order, facts: Facts) -> list[Finding]:
-    """What no override opens for: while the ledger is silent, a release may be bad and prod blocked."""
+    """What no override opens for. While the ledger is silent, a release may be bad and prod blocked."""
     found = [Finding("unread", f"{what} could not be read: {error[:300]}.") for what, error in facts.unread.items()]
     if facts.blocked is not None:
         found.insert(0, Finding("blocked", f"{order.environment} is blocked by a rollback ({facts.blocked})."))
+    if facts.busy is not None:
+        found.append(Finding("busy", f"One release at a time: another one is in {facts.busy}."))
     return found
 
 
@@ -159,6 +164,7 @@ def _come_back(order: Order, finding: Finding, facts: Facts) -> str:
         return f"From {_day(opening(facts.window, facts.now))} on, {then}."
     return {"blocked": f"Lift the block with a reason, then {then}.",
             "frozen": f"When the freeze is lifted, {then}.",
+            "busy": f"When that one is through, {then}.",
             "firing": f"When the alarm is quiet, {then}; an override lets this release in all the same.",
             "no-data": f"When the alarm has data, {then}.",
             "silent": f"When the Region answers, {then}.",

@@ -351,13 +351,19 @@ def carried(views: Sequence[View], stages: Collection[str], bad: Collection[str]
     return frozenset(execution.commit for execution in inside if execution.commit is not None and execution.commit not in bad)
 
 
-def closed(record: Environment, window: Window, now: float) -> str | None:
-    """Why the door of an environment is shut, or None if it is open. An override opens it in spite of window and freeze; Enter lets only its release in."""
+def closed(record: Environment, window: Window, now: float, under_way: Sequence[str] = ()) -> str | None:
+    """Why the door of an environment is shut, or None if it is open. An override opens it in spite of window and freeze; Enter lets only its release in.
+
+    `under_way` are the environment's stages with an execution in them. One release at a time: the gates of the first would find the second on hosts that
+    they vouch for.
+    """
     blocked = record.blocked
     if record.rollback is not None:
         return f"A rollback of {record.name} is going on - {record.rollback.reason}"
     if blocked is not None and blocked.rollback is not None:
         return f"{record.name} is blocked by a rollback - {blocked.reason}"
+    if under_way:
+        return f"One release at a time - another is in {under_way[-1]}"
     if record.override is not None:
         return None
     if blocked is not None:

@@ -34,7 +34,8 @@ import signals
 from configuration import Configuration, ConfigurationError, Place
 from ledger import DynamoTable, Ledger, Refused
 from model import Environment, Group, Location, Release
-from places import CLIENTS, Document, Places
+from pipeline import Pipeline
+from places import CLIENTS, UNANSWERED, Document, Places
 
 SUMMARY_CHARACTERS = 2048
 MESSAGE_CHARACTERS = 5000
@@ -344,12 +345,13 @@ def _enter(given: Mapping[str, Any], memory: decide_gate.Memory, tools: Tools, t
     places = {place.region: place for place in tools.configuration.places_of(order.environment)}
     looks, silent = _ask(places, tuple(dict.fromkeys((*places, *given["regions"]))), lambda place: _alarms_of(tools, place))
     record, release, unread = _read_ledger(order.environment, order.commit, tools)
+    busy = _busy(order, given["execution"], tools, unread) if at_the_door else None
     override = record.override
     if override is not None and order.commit != override.commit and given["execution"] != override.execution:
         override = None
     facts = decide_entry.Facts(
         now=now, bad=release.bad.reason if release.bad else None, blocked=_blocked(record) or _going_back(record), frozen=_frozen(record),
-        window=tools.configuration.window, watches=tuple(each for look in looks.values() for each in look), silent=silent, unread=unread,
+        busy=busy, window=tools.configuration.window, watches=tuple(each for look in looks.values() for each in look), silent=silent, unread=unread,
         override=override)
     decision = decide_entry.decide(order, decide_entry.Memory(memory.began, memory.silent, memory.since), facts)
     text = f"{order.environment} {order.stage}: {decision.text}"
@@ -366,6 +368,16 @@ def _enter(given: Mapping[str, Any], memory: decide_gate.Memory, tools: Tools, t
     elif teller.fail(text):
         _note(tools, order.environment, "refused", text, alarm=decision.alarm, region=decision.region, reason=decision.reason, **details)
         _hurry(tools, order.environment, order.stage)
+
+
+def _busy(order: decide_entry.Order, execution: str, tools: Tools, unread: dict[str, str]) -> str | None:
+    """Return the stage of the environment in which another execution is, or None; what cannot be read goes into `unread`."""
+    try:
+        under_way = Pipeline(tools.codepipeline, tools.configuration.pipeline).under_way(tools.configuration.stages_of(order.environment))
+    except UNANSWERED as error:
+        unread["The pipeline"] = f"{type(error).__name__}: {error}"
+        return None
+    return next((stage for stage, of in under_way.items() if of != execution), None)
 
 
 def _alarms_of(tools: Tools, place: Place) -> tuple[decide_gate.Watch, ...]:

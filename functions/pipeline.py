@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from model import Action, Execution, Transition
 
 STOP_REASON_CHARACTERS = 200
 TRANSITION_REASON_CHARACTERS = 300
+GOING_ON = ("InProgress", "Stopping")
 DONE = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
 
 
@@ -61,6 +63,12 @@ class Pipeline:
                 inbound = state.get("inboundTransitionState", {"enabled": True})
                 return Transition(inbound["enabled"], inbound.get("disabledReason", ""), inbound.get("lastChangedBy", ""))
         return None
+
+    def under_way(self, stages: Collection[str]) -> dict[str, str]:
+        """Of these stages, which have an execution in them that goes on: {stage: execution id}, in the pipeline's order."""
+        states = self._client.get_pipeline_state(name=self._name)["stageStates"]
+        latest = {state["stageName"]: state.get("latestExecution") or {} for state in states if state["stageName"] in stages}
+        return {stage: of["pipelineExecutionId"] for stage, of in latest.items() if of.get("status") in GOING_ON}
 
     def close(self, stage: str, reason: str) -> None:
         """Disable a stage's inbound transition: executions wait before it."""

@@ -87,13 +87,14 @@ class Rollback:
             tag(release, self._ledger, self._s3_in, print)
 
     def _door(self) -> None:
-        """Keep the entry stage's inbound transition as the ledger and the window say."""
+        """Keep the entry stage's inbound transition as the ledger, the window and the stages behind it say."""
         stage = self._settings.entry_stage
         if not stage:
             return
         record = self._ledger.environment(dict(self._settings.stages)[stage])
-        reason = closed(record, self._settings.window, self._now())
         try:
+            under_way = self._pipeline.under_way(self._settings.stages_of(record.name))
+            reason = closed(record, self._settings.window, self._now(), tuple(under_way))
             door = self._pipeline.transition(stage)
             if door is None:
                 return

@@ -116,3 +116,23 @@ def test_a_gate_without_requests_waits_and_then_fails_saying_so(delivery: demo.D
     assert "Not proven within" in said and "of the" in said and "requests" in said
     (gate,) = [one for one in delivery.pipeline.actions(shipped.outcome.execution_id) if (one["stageName"], one["actionName"]) == ("OneBox", "Gate")]
     assert (gate["lastUpdateTime"] - gate["startTime"]).total_seconds() >= limit, "it waited as long as it might"
+
+
+@pytest.mark.timeout(2700)
+def test_a_second_release_waits_at_the_door_until_the_first_is_through(delivery: demo.Demonstration) -> None:
+    """Or it would be put on the one-box while the first bakes in the waves, whose gates would then take both back."""
+    second: list[str] = []
+
+    def push(stage: str, action: str, status: str) -> None:
+        if (stage, action, status) == ("OneBox", "Enter", "Succeeded"):
+            delivery.repository.write("app/release-note.txt", "the second")
+            second.append(delivery.repository.push("The second"))
+
+    first = shipping.ship(delivery, "The first", at_action=push)
+    (commit,) = second
+    execution = delivery.pipeline.execution_of(commit, 60)
+    assert first.outcome.status == "Succeeded", first.report()
+    inside = [one for one in delivery.pipeline.actions(execution) if one["stageName"] in ("OneBox", "Wave1", "Wave2")]
+    assert not inside, "it is still before the door"
+    assert delivery.follow(commit, execution).status == "Succeeded"
+    assert not delivery.control.record("prod")["blocked"]

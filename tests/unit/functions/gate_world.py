@@ -85,6 +85,13 @@ class Jobs:
         self.percent: list[int] = []
         self.breaks: list[str] = []
         """Operations whose next call fails, as if the function had died before it."""
+        self.inside: dict[str, str] = {}
+        """Stages with an execution in them that goes on: {stage: execution id}."""
+
+    def get_pipeline_state(self, name: str) -> dict[str, Any]:
+        """Which execution each stage saw last."""
+        return {"stageStates": [{"stageName": stage, "latestExecution": {"pipelineExecutionId": execution, "status": "InProgress"}}
+                                for stage, execution in self.inside.items()]}
 
     def _take(self, operation: str) -> None:
         if operation in self.breaks:

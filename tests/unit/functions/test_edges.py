@@ -118,6 +118,18 @@ def test_a_transitions_reason_is_one_that_codepipeline_takes(text: str) -> None:
     assert re.fullmatch(shape["pattern"], found) and shape["min"] <= len(found) <= shape["max"]
 
 
+def test_which_stages_are_under_way() -> None:
+    client = boto3.client("codepipeline", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+
+    def state(stage: str, execution: str, status: str) -> dict[str, Any]:
+        return {"stageName": stage, "latestExecution": {"pipelineExecutionId": execution, "status": status}}
+
+    states = [state("Gamma", "e-3", "InProgress"), state("OneBox", "e-2", "Failed"), state("Wave1", "e-1", "Stopping"), {"stageName": "Wave2"}]
+    with Stubber(client) as stubber:
+        stubber.add_response("get_pipeline_state", {"stageStates": states}, {"name": "demo"})
+        assert Pipeline(client, "demo").under_way(["OneBox", "Wave1", "Wave2"]) == {"Wave1": "e-1"}
+
+
 def codedeploy() -> Any:
     return boto3.client("codedeploy", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
 

@@ -466,6 +466,19 @@ def test_entering_waits_for_an_alarm_of_another_region(world: World) -> None:
     assert world.jobs.state == "Succeeded" and "s-prod-high-severity of prod/eu-west-1 is firing" in world.jobs.told[0]
 
 
+def test_entering_waits_while_another_release_is_in_a_later_stage(world: World) -> None:
+    world.jobs.inside = {"OneBox": "e-1", "Wave1": "another"}
+    world.ledger.update_environment("prod", lambda record: dataclasses.replace(record, override=Override("hurry", "ana", 1, commit=COMMIT)))
+    assert world.run(ENTER) == 3600, "no override opens for this: the other's gates would take both back"
+    assert world.jobs.state == "Failed" and "another one is in Wave1" in world.jobs.text
+    assert world.logged("override") == []
+
+
+def test_entering_does_not_wait_for_itself_nor_for_what_is_through(world: World) -> None:
+    world.jobs.inside = {"Gamma": "another", "OneBox": "e-1"}
+    assert world.run(ENTER) == 0 and world.jobs.state == "Succeeded"
+
+
 def test_entering_is_given_up(world: World) -> None:
     world.regions["eu-west-1"].watching.set("s-prod-fleet-high-severity", "ALARM")
     assert world.run(ENTER) == 3600

@@ -197,6 +197,10 @@ class Door:
 
     def __init__(self, transition: Transition) -> None:
         self.now, self.armed = transition, {}
+        self.inside: dict[str, str] = {}
+
+    def under_way(self, stages: Any) -> dict[str, str]:
+        return {stage: execution for stage, execution in self.inside.items() if stage in stages}
 
     def transition(self, stage: str) -> Transition:
         return self.now
@@ -230,6 +234,17 @@ def test_the_door_follows_the_ledger(world: World, was: Transition, blocked: boo
     function.handle({"source": "aws.events"})
     assert (door.now.enabled, door.now.reason) == (enabled, reason)
     assert door.armed["prod/eu-west-1"] is True and len(door.armed) == 5
+
+
+def test_the_door_is_shut_while_a_release_is_behind_it(world: World) -> None:
+    door = Door(Transition(True))
+    function: Any = Rollback(dataclasses.replace(SETTINGS, window=Window()), world.ledger, door, door, world.reconciler, lambda: world.time, no_s3)  # type: ignore[arg-type]
+    door.inside = {"Gamma": "e-2", "Wave1": "e-1"}
+    function.handle({"source": "aws.events"})
+    assert (door.now.enabled, door.now.reason) == (False, "Handsoff - One release at a time - another is in Wave1")
+    door.inside = {"Gamma": "e-2"}
+    function.handle({"source": "aws.events"})
+    assert door.now.enabled
 
 
 def test_one_environments_failure_does_not_keep_the_other(world: World) -> None:
