@@ -283,7 +283,7 @@ def step(group: Group, rollback: Rollback, release: Release, carried: Collection
     if location is None:
         return Stuck(group, f"no bundle of {release.commit[:12]} is known in {group.region}")
     failures = [attempt for attempt in group.attempts if attempt.status == "Failed"]
-    chosen = next_try(group.attempts)
+    chosen = next_try(group.attempts, last.hosts)
     if failures and group.attempts[0].status == "Failed" and not _moves_on(group.attempts):
         pause = min(PAUSE_SECONDS * _failures_of(group.attempts, chosen), LONGEST_PAUSE_SECONDS)
         if now < (group.attempts[0].ended or group.attempts[0].created) + pause:
@@ -300,12 +300,18 @@ def revision(release: Release, group: Group) -> Location | None:
     return next((release.revisions[p] for p in sorted(same, key=lambda p: p.split("/")[0] != group.environment)), None)
 
 
-def next_try(attempts: Sequence[Deployment]) -> str:
-    """Which configuration comes next after a rollback's own deployments (newest first): a third at a time, a half, all."""
+def next_try(attempts: Sequence[Deployment], hosts: int = 0) -> str:
+    """Which configuration comes next after a rollback's own deployments (newest first): a third at a time, a half, all.
+
+    One that leaves none of the group's `hosts` to deploy to, because CodeDeploy rounds the healthy minimum up, is left out (0: not known).
+    """
     if not attempts or attempts[0].status == "Succeeded":
-        return TRIES[0]
-    current = _try(attempts[0])
-    return TRIES[min(TRIES.index(current) + 1, len(TRIES) - 1)] if _moves_on(attempts) else current
+        chosen = 0
+    else:
+        current = TRIES.index(_try(attempts[0]))
+        chosen = min(current + 1, len(TRIES) - 1) if _moves_on(attempts) else current
+    workable = {0: 0, 1: 2, 2: 1}.get(hosts, 0)
+    return TRIES[max(chosen, workable)]
 
 
 def _moves_on(attempts: Sequence[Deployment]) -> bool:

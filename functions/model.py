@@ -16,7 +16,10 @@ SINGLE_HOST_CREATORS = ("autoscaling", "autoscalingTermination", "CodeDeployAuto
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment as CodeDeploy answers it, with the commit that its revision's release.json names (None: the bundle names none)."""
+    """A deployment as CodeDeploy answers it, with the commit that its revision's release.json names (None: the bundle names none).
+
+    `hosts` is over how many it goes, 0 where CodeDeploy does not say.
+    """
 
     id: str
     status: str
@@ -30,6 +33,7 @@ class Deployment:
     created: float = 0.0
     ended: float | None = None
     failed_targets: tuple[str, ...] = ()
+    hosts: int = 0
 
     @property
     def in_flight(self) -> bool:

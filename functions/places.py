@@ -221,7 +221,8 @@ class Places:
             id=info["deploymentId"], status=info["status"], commit=self.releases.commit(self.client(place, "s3"), location) if location else None,
             location=location, configuration=info.get("deploymentConfigName", ""), description=info.get("description", ""),
             creator=info.get("creator", "user"), error=error.get("code"), message=error.get("message", ""),
-            created=info["createTime"].timestamp(), ended=ended.timestamp() if ended else None)
+            created=info["createTime"].timestamp(), ended=ended.timestamp() if ended else None,
+            hosts=sum((info.get("deploymentOverview") or {}).values()))
 
     def _session(self, role_arn: str) -> Any:
         known = self._sessions.get(role_arn)

@@ -93,6 +93,12 @@ def test_the_next_try_is_read_from_codedeploy(attempts: tuple[Deployment, ...], 
     assert found.description == f"handsoff rollback 9000-bbbbbbb {configuration}" and found.location == HERE
 
 
+@pytest.mark.parametrize(("hosts", "first"), [(0, "third"), (1, "all"), (2, "half"), (3, "third"), (12, "third")])
+def test_a_try_that_leaves_no_host_to_deploy_to_is_left_out(hosts: int, first: str) -> None:
+    """66 percent of two rounds up to two, 50 percent of one to one: CodeDeploy would fail both at once."""
+    assert next_try((), hosts) == first
+
+
 def test_a_bolder_try_comes_at_once_and_the_same_one_after_a_pause() -> None:
     just = NOW - 5
     assert isinstance(step(group(deployment(BAD), attempts=(tried("third", at=just),)), GOING, RELEASE, (), NOW), Create)
