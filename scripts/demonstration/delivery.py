@@ -15,7 +15,6 @@ RECONCILER = "handsoff rollback"
 
 _FINAL_EXECUTION = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
 _FINAL_DEPLOYMENT = ("Succeeded", "Failed", "Stopped")
-_SETTLE_SECONDS = 300.0
 _CALM_READINGS = 3
 """So many readings in a row, a second apart, must find nothing to do: between CodeDeploy's failure and its rollback nothing is in flight."""
 
@@ -92,6 +91,8 @@ class Pipeline:
                  places: Sequence[Place]) -> None:
         self.name, self.region, self.places = name, region, list(places)
         self._client, self._clock, self._say = client, clock, say
+        self.settle_seconds = 300.0
+        """How long to wait after an execution for all that it caused: a host that is dead holds each deployment for five minutes."""
 
     def execution_of(self, commit: str, seconds: float) -> str:
         """Return the id of the newest execution that has `commit` as its source revision; wait for it up to `seconds`."""
@@ -172,7 +173,7 @@ class Pipeline:
     def _settle(self, since: float, caught_in: str | None, wanting: Callable[[str | None], Sequence[str]] | None
                 ) -> tuple[list[Deployment], list[str]]:
         """Wait until nothing is in flight and nothing is wanting; return the deployments and what is still open after the longest wait."""
-        deadline, calm, told = self._clock.seconds() + _SETTLE_SECONDS, 0, set()
+        deadline, calm, told = self._clock.seconds() + self.settle_seconds, 0, set()
         while True:
             found = self.deployments(since)
             for one in found:
