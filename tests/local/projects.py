@@ -56,11 +56,11 @@ class Project:
         """A boto3 client with the root credentials of the account."""
         return open_session(True, self.environ).client(service, "us-east-1")
 
-    def edit(self, file: str, old: str, new: str) -> None:
-        """Replace the one occurrence of `old` in a file of the copy."""
+    def edit(self, file: str, old: str, new: str, times: int = 1) -> None:
+        """Replace the occurrences of `old` in a file of the copy, of which there are `times`."""
         path = self.root / file
         text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1, f"{file} has {old!r} {text.count(old)} times"
+        assert text.count(old) == times, f"{file} has {old!r} {text.count(old)} times"
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def stacks(self) -> dict[str, dict[str, Any]]:

@@ -190,12 +190,13 @@ def test_without_local_a_deploy_names_its_target_and_refuses_a_wrong_account(loc
     account = projects.new_account()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", account)
     one = projects.copy(tmp_path / account, local_aws.environ, account)
-    one.edit("parameters/gamma.yaml", "ami-00000000000000000", "ami-0123456789abcdef0")
+    one.edit("parameters/gamma.yaml", "ami-00000000000000000", "ami-0123456789abcdef0", times=2)
     one.edit("parameters/gamma.yaml", "AgentVersion: 0.0.0", "AgentVersion: 1.8.1")
-    one.edit("parameters/gamma.yaml", "111122223333", "444455556666")
+    one.edit("parameters/gamma.yaml", "111122223333", "444455556666", times=2)
+    one.edit("parameters/pipeline.yaml", "111122223333", "444455556666")
     done = one.run("deploy", "gamma", local=False)
     assert done.code == 2, done.text
-    assert done.out.startswith(f"Target: account {account} · us-east-1 · caller arn:aws:iam::{account}:root")
+    assert done.out.startswith(f"Target: account {account} · us-east-1, us-west-2 · caller arn:aws:iam::{account}:root")
     assert f"the caller's account is {account}, not 444455556666" in done.err
     assert "parameters/gamma.yaml says account: 444455556666" in done.err
     assert "next:" in done.err

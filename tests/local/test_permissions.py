@@ -267,13 +267,13 @@ def _failed_event(delivery: demo.Demonstration, deployment: str) -> dict[str, An
 
 @pytest.fixture(scope="module")
 def calm(delivery: demo.Demonstration) -> Iterator[None]:
-    """Afterwards gamma's hosts run, and are served by, the release that they had."""
+    """Afterwards gamma's hosts run, and are served by, the release that they had: one host after the other, or customers and alarms would see it."""
     place = _gamma(delivery)
     group = delivery.aws.client("codedeploy", place.region).get_deployment_group(
         applicationName=place.application, deploymentGroupName=place.groups["fleet"])["deploymentGroupInfo"]
     before = delivery.commits(place, "fleet")
     yield
-    info = _ended(delivery, _deploy(delivery, group["targetRevision"], deploymentConfigName="CodeDeployDefault.AllAtOnce"))
+    info = _ended(delivery, _deploy(delivery, group["targetRevision"], deploymentConfigName="CodeDeployDefault.OneAtATime"))
     assert info["status"] == "Succeeded", info
     assert delivery.commits(place, "fleet") == before
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scripts import demo
 from scripts.demonstration import environments, summary
+
+pytestmark = pytest.mark.usefixtures("calm")
 
 GAMMA = {"gamma/us-east-1/fleet", "gamma/us-west-2/fleet"}
 PROD = {"prod/us-east-1/fleet", "prod/us-east-1/onebox", "prod/us-west-2/fleet", "prod/eu-west-1/fleet"}
@@ -11,6 +15,7 @@ PROD = {"prod/us-east-1/fleet", "prod/us-east-1/onebox", "prod/us-west-2/fleet",
 
 def test_a_good_release_goes_out_and_one_that_answers_500_comes_back(delivery: demo.Demonstration) -> None:
     result = delivery.releases_under_traffic()
+    print("\n".join(demo.story(result)))
     assert summary.faults(result) == []
     good, bad = result["releases"]
     assert bad["caught_in"] == "Gamma"
