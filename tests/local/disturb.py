@@ -14,7 +14,8 @@ from scripts.demonstration.environments import Place
 _ALARM = ("AlarmName", "AlarmDescription", "ActionsEnabled", "OKActions", "AlarmActions", "InsufficientDataActions", "MetricName", "Namespace", "Statistic",
           "ExtendedStatistic", "Dimensions", "Period", "Unit", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator",
           "TreatMissingData", "EvaluateLowSampleCountPercentile", "Metrics", "ThresholdMetricId")
-"""What PutMetricAlarm takes of what DescribeAlarms gives."""
+_COMPOSITE = ("AlarmName", "AlarmDescription", "ActionsEnabled", "OKActions", "AlarmActions", "InsufficientDataActions", "AlarmRule")
+"""What PutMetricAlarm and PutCompositeAlarm take of what DescribeAlarms gives."""
 
 
 def place_of(delivery: demo.Demonstration, environment: str, region: str) -> Place:
@@ -51,15 +52,15 @@ def firing(place: Place, part: str = "-Faults-") -> contextlib.AbstractContextMa
 
 
 @contextlib.contextmanager
-def missing(place: Place, part: str = "LatencyP99") -> Iterator[str]:
-    """Take an alarm of the fleet away; yields its name."""
-    found = alarm(place, part)
+def missing(place: Place, name: str) -> Iterator[None]:
+    """Take a composite alarm away. A metric alarm cannot be deleted while a composite depends on it; on the topmost one nothing does."""
     cloudwatch = place.client("cloudwatch", place.region)
-    cloudwatch.delete_alarms(AlarmNames=[found["AlarmName"]])
+    (found,) = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    cloudwatch.delete_alarms(AlarmNames=[name])
     try:
-        yield str(found["AlarmName"])
+        yield
     finally:
-        cloudwatch.put_metric_alarm(**{key: found[key] for key in _ALARM if key in found})
+        cloudwatch.put_composite_alarm(**{key: found[key] for key in _COMPOSITE if key in found})
 
 
 def role_name(arn: str) -> str:

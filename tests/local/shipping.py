@@ -27,8 +27,9 @@ class Shipped:
 
     @property
     def fired(self) -> list[str]:
-        """The names of the alarms that fired, in order."""
-        return [str(one["alarm"]) for one in self.alarms]
+        """The names of the alarms that fired once it was being deployed, in order: one that fired before has not seen it."""
+        begun = min((one.created for one in self.outcome.deployments), default=self.since)
+        return [str(one["alarm"]) for one in self.alarms if one["time"] >= begun]
 
     @property
     def rollback(self) -> dict[str, Any] | None:

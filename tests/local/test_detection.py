@@ -30,7 +30,7 @@ def test_gamma_catches_one_that_burns_its_hosts(delivery: demo.Demonstration) ->
     """All hosts here share this machine's processors, so no release can have 80 % of what each host believes to have: the threshold is lower."""
     with contextlib.ExitStack() as lowered:
         for place in delivery.places_of("gamma"):
-            lowered.enter_context(disturb.threshold(place, "-Cpu-", 12.0))
+            lowered.enter_context(disturb.threshold(place, "-Cpu-", 7.0))
         shipped = shipping.ship(delivery, "Bad by burning processors", cpu_percent=20)
     shipping.came_back(delivery, shipped, "Gamma", "-Cpu-")
 

@@ -74,10 +74,11 @@ def test_what_shows_after_codedeploy_called_it_successful_is_caught_by_the_one_b
 
 
 def test_a_missing_alarm_fails_it(delivery: demo.Demonstration) -> None:
-    with At(disturb.missing(disturb.place_of(delivery, "gamma", WEST), "LatencyP99"), "Gamma", "Gate") as gone:
+    name = f"{delivery.settings['gamma'].service}-gamma-high-severity"
+    with At(disturb.missing(disturb.place_of(delivery, "gamma", WEST), name), "Gamma", "Gate") as gone:
         shipped = shipping.ship(delivery, "An alarm is gone", at_action=gone)
     shipping.came_back(delivery, shipped, "Gamma", by="reconciler")
-    assert "LatencyP99" in _said(delivery, shipped, "Gamma") and "does not exist" in _said(delivery, shipped, "Gamma")
+    assert f"Alarm {name} of gamma/{WEST} does not exist" in _said(delivery, shipped, "Gamma")
 
 
 def test_a_region_that_does_not_answer_fails_it(delivery: demo.Demonstration) -> None:
