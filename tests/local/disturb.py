@@ -111,3 +111,24 @@ def setting(places: Sequence[Place], service: str, scope: str, name: str, value:
     finally:
         for place in places:
             place.client("ssm", place.region).delete_parameter(Name=path)
+
+
+class At:
+    """Enters a context when an action of the pipeline gets to a status, and leaves it when the stage has failed, or at the end."""
+
+    def __init__(self, context: contextlib.AbstractContextManager[Any], stage: str, action: str, status: str = "InProgress") -> None:
+        self._stack, self._context, self._when, self._stage = contextlib.ExitStack(), context, (stage, action, status), stage
+        self.entered = False
+
+    def __call__(self, stage: str, action: str, status: str) -> None:
+        if (stage, action, status) == self._when and not self.entered:
+            self.entered = True
+            self._stack.enter_context(self._context)
+        if stage == self._stage and status == "Failed":
+            self._stack.close()
+
+    def __enter__(self) -> At:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import disturb
@@ -20,27 +19,6 @@ def _said(delivery: demo.Demonstration, shipped: shipping.Shipped, stage: str, a
     """What a stage's gate said at its end."""
     runs = [one for one in delivery.pipeline.actions(shipped.outcome.execution_id) if (one["stageName"], one["actionName"]) == (stage, action)]
     return str(runs[-1]["output"]["executionResult"].get("errorDetails", {}).get("message", ""))
-
-
-class At:
-    """Enters a context when an action of the pipeline gets to a status, and leaves it when the stage has failed, or at the end."""
-
-    def __init__(self, context: contextlib.AbstractContextManager[Any], stage: str, action: str, status: str = "InProgress") -> None:
-        self._stack, self._context, self._when, self._stage = contextlib.ExitStack(), context, (stage, action, status), stage
-        self.entered = False
-
-    def __call__(self, stage: str, action: str, status: str) -> None:
-        if (stage, action, status) == self._when and not self.entered:
-            self.entered = True
-            self._stack.enter_context(self._context)
-        if stage == self._stage and status == "Failed":
-            self._stack.close()
-
-    def __enter__(self) -> At:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
 
 def test_what_shows_after_codedeploy_called_it_successful_is_caught_by_the_one_boxs_gate(delivery: demo.Demonstration, deployed_with: Any) -> None:
@@ -75,7 +53,7 @@ def test_what_shows_after_codedeploy_called_it_successful_is_caught_by_the_one_b
 
 def test_a_missing_alarm_fails_it(delivery: demo.Demonstration) -> None:
     name = f"{delivery.settings['gamma'].service}-gamma-high-severity"
-    with At(disturb.missing(disturb.place_of(delivery, "gamma", WEST), name), "Gamma", "Gate") as gone:
+    with disturb.At(disturb.missing(disturb.place_of(delivery, "gamma", WEST), name), "Gamma", "Gate") as gone:
         shipped = shipping.ship(delivery, "An alarm is gone", at_action=gone)
     shipping.came_back(delivery, shipped, "Gamma", by="reconciler")
     assert f"Alarm {name} of gamma/{WEST} does not exist" in _said(delivery, shipped, "Gamma")
@@ -85,7 +63,7 @@ def test_a_region_that_does_not_answer_fails_it(delivery: demo.Demonstration) ->
     """It waits for an answer as long as it may (five minutes at most), and then says which Region was silent."""
     gamma = delivery.client_of("gamma")
     role = disturb.role_name(demo.environments.outputs(gamma, delivery.settings["gamma"].stack_name, WEST)["ControlRoleArn"])
-    with At(disturb.denied(gamma("iam", WEST), role), "Gamma", "Gate") as silent:
+    with disturb.At(disturb.denied(gamma("iam", WEST), role), "Gamma", "Gate") as silent:
         shipped = shipping.ship(delivery, "A Region is silent", at_action=silent)
     shipping.came_back(delivery, shipped, "Gamma", by="reconciler")
     assert f"{WEST} has not answered" in _said(delivery, shipped, "Gamma")
@@ -94,7 +72,7 @@ def test_a_region_that_does_not_answer_fails_it(delivery: demo.Demonstration) ->
 def test_an_alarm_that_fires_since_before_the_stage_fails_it(delivery: demo.Demonstration) -> None:
     """Prod's home Region is not deployed to in Wave2, so nothing stops that deployment; but the last gate vouches for all of prod."""
     home = disturb.place_of(delivery, "prod", delivery.region)
-    with At(disturb.firing(home), "Wave2", "Enter", "Succeeded") as burning:
+    with disturb.At(disturb.firing(home), "Wave2", "Enter", "Succeeded") as burning:
         shipped = shipping.ship(delivery, "Home burns while the other Regions deploy", at_action=burning)
     assert burning.entered
     shipping.came_back(delivery, shipped, "Wave2", "-Faults-", "reconciler")
