@@ -262,10 +262,13 @@ def step(group: Group, rollback: Rollback, release: Release, carried: Collection
     `carried` are releases that the pipeline may go on with all the same, where rollbacks do not block (gamma): a newer one on its way is left alone.
     """
     mine = f"handsoff rollback {rollback.id} "
+    on_its_way = [d for d in group.in_flight if d.commit == rollback.to or (d.commit is None and d.description.startswith(mine))]
     for deployment in group.in_flight:
-        if deployment.commit == rollback.to or (deployment.commit is None and deployment.description.startswith(mine)):
+        if deployment in on_its_way or deployment.commit in carried:
             continue
-        if deployment.commit not in carried:
+        # A host that Auto Scaling launches gets the group's last successful revision until the way back has succeeded, bad or not.
+        # Stopped, it is only launched again, so beside the way back it comes up, and CodeDeploy brings it what went out meanwhile.
+        if deployment.whole or not any(d.whole for d in on_its_way):
             return Stop(group, deployment)
     if group.in_flight:
         carrying = group.in_flight[0]
@@ -375,6 +378,11 @@ def closed(record: Environment, window: Window, now: float, under_way: Sequence[
     if blocked is not None:
         return f"{record.name} is frozen by {blocked.by} - {blocked.reason}"
     return None if window.open_at(now) else f"Outside of the deployment window - {window}"
+
+
+def closed_meanwhile(record: Environment) -> str | None:
+    """Why the door of an environment whose rollbacks do not block it is shut: a release that came while it goes back would find its groups busy, and fail."""
+    return f"A rollback of {record.name} is going on - {record.rollback.reason}" if record.rollback is not None else None
 
 
 def chosen(record: Environment, wanted: str | None, release: Release | None, final_stage: str, force: bool, groups: Sequence[Group],

@@ -16,7 +16,7 @@ import boto3
 import configuration
 from commands import Commands
 from configuration import Configuration
-from decide_rollback import closed
+from decide_rollback import closed, closed_meanwhile
 from ledger import DynamoTable, Ledger
 from messages import Message
 from model import Environment
@@ -46,7 +46,7 @@ class Rollback:
         """Do a command and answer it, or look at every environment. One that fails does not keep the others; then all fail, for Lambda to count."""
         if "command" in event:
             answer = self._commands.answer(event)
-            self._door()
+            self._doors()
             return answer
         failures: list[Exception] = []
         for environment in self._settings.environments:
@@ -57,7 +57,7 @@ class Rollback:
             except Exception as error:
                 print(f"{environment}: {type(error).__name__}: {error}")
                 failures.append(error)
-        self._door()
+        self._doors()
         if event.get("source") == "aws.events" and int(self._now() // 60) % SUPERSEDED_MINUTES == 0:
             try:
                 self._supersede()
@@ -86,26 +86,31 @@ class Rollback:
         for release in superseded(self._ledger.newest_releases(RELEASES), records, groups, under_way):
             tag(release, self._ledger, self._s3_in, print)
 
-    def _door(self) -> None:
-        """Keep the entry stage's inbound transition as the ledger, the window and the stages behind it say."""
-        stage = self._settings.entry_stage
-        if not stage:
-            return
-        record = self._ledger.environment(dict(self._settings.stages)[stage])
-        try:
+    def _doors(self) -> None:
+        """Keep the inbound transition of every environment's first stage as the ledger, the window and the stages behind it say."""
+        for name in self._settings.environments:
+            stage = self._settings.stages_of(name)[0]
+            if stage == self._settings.entry_stage or name not in self._settings.blocks:
+                try:
+                    self._door(stage, self._ledger.environment(name))
+                except TROUBLE as error:
+                    print(f"the transition into {stage} could not be set: {error}")  # Enter checks the same again
+
+    def _door(self, stage: str, record: Environment) -> None:
+        if stage == self._settings.entry_stage:
             under_way = self._pipeline.under_way(self._settings.stages_of(record.name))
             reason = closed(record, self._settings.window, self._now(), tuple(under_way))
-            door = self._pipeline.transition(stage)
-            if door is None:
-                return
-            ours = door.reason.startswith(DOOR_WORD)
-            wanted = transition_reason(DOOR_WORD + reason) if reason is not None else ""
-            if reason is not None and (door.enabled or (ours and door.reason != wanted)):
-                self._pipeline.close(stage, wanted)
-            elif reason is None and not door.enabled and ours:
-                self._pipeline.open(stage)
-        except TROUBLE as error:
-            print(f"the transition into {stage} could not be set: {error}")  # Enter checks the same again
+        else:
+            reason = closed_meanwhile(record)
+        door = self._pipeline.transition(stage)
+        if door is None:
+            return
+        ours = door.reason.startswith(DOOR_WORD)
+        wanted = transition_reason(DOOR_WORD + reason) if reason is not None else ""
+        if reason is not None and (door.enabled or (ours and door.reason != wanted)):
+            self._pipeline.close(stage, wanted)
+        elif reason is None and not door.enabled and ours:
+            self._pipeline.open(stage)
 
 
 @functools.cache

@@ -11,6 +11,8 @@ import pytest
 from template_files import ROOT, walk
 
 from localaws.cloudformation import template as engine
+from localaws.cloudwatch import engine as cloudwatch
+from localaws.cloudwatch.store import Bucket
 
 FOLDER = ROOT / "templates" / "environment"
 PSEUDO = {"AWS::Region": "us-west-2", "AWS::AccountId": "111122223333", "AWS::Partition": "aws", "AWS::NoValue": engine.NO_VALUE}
@@ -90,3 +92,30 @@ def test_the_canarys_handler_is_where_the_runtime_looks() -> None:
 @pytest.mark.parametrize(("rate", "expression"), [("1", "rate(1 minute)"), ("5", "rate(5 minutes)")])
 def test_the_canarys_rate_is_in_aws_grammar(rate: str, expression: str) -> None:
     assert _resolved("canary", "Canary", CanaryRateMinutes=rate)["Schedule"]["Expression"] == expression
+
+
+@pytest.mark.parametrize(("seen", "state"), [
+    pytest.param({"requests": 100}, "OK", id="all is well"),
+    pytest.param({"requests": 100, "failed": 30}, "ALARM", id="answers with 5xx count always"),
+    pytest.param({"requests": 100, "refused": 100, "armed": 0}, "OK", id="strangers knock before the first release"),
+    pytest.param({"requests": 100, "failed": 30, "refused": 70, "armed": 0}, "ALARM", id="a first release that fails"),
+    pytest.param({"requests": 100, "refused": 30, "armed": 1}, "ALARM", id="a container that is gone"),
+    pytest.param({"requests": 100, "refused": 30}, "ALARM", id="nobody says whether it is armed"),
+    pytest.param({"requests": 10, "refused": 10, "armed": 1}, "OK", id="below the floor"),
+    pytest.param({"requests": 30, "failed": 1}, "OK", id="one alone says nothing"),
+])
+def test_faults_count_what_found_no_connection_once_there_is_a_release(seen: dict[str, int], state: str) -> None:
+    alarm = _resolved("alarms", "Faults", Scope="fleet", FaultPercentThreshold="1", FaultRequestFloor="20", EvaluationPeriods="1", DatapointsToAlarm="1")
+    names = {"RequestCount": "requests", "HTTPCode_Target_5XX_Count": "failed", "TargetConnectionErrorCount": "refused", "Armed": "armed"}
+
+    def read(metric: dict[str, Any], start: float, end: float) -> Bucket:
+        value = seen.get(names[metric["MetricName"]])
+        if value is None:
+            return Bucket()
+        return Bucket({float(value): 1}) if metric["MetricName"] == "Armed" else Bucket({1.0: value})
+
+    now = 1_700_000_000.0
+    numbers = {key: float(alarm[key]) if key == "Threshold" else int(alarm[key]) for key in ("Threshold", "EvaluationPeriods", "DatapointsToAlarm")}
+    wire = alarm | numbers
+    verdict = cloudwatch.evaluate(wire, cloudwatch.points(wire, read, cloudwatch.end_of_range(now)), now)
+    assert verdict is not None and verdict.state == state

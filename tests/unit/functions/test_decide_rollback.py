@@ -22,6 +22,7 @@ from decide_rollback import (
     chosen,
     cleaned,
     closed,
+    closed_meanwhile,
     judge,
     next_try,
     revision,
@@ -67,6 +68,9 @@ def tried(name: str, error: str | None = "HEALTH_CONSTRAINTS", status: str = "Fa
     (group(deployment(), deployment(BAD, "InProgress")), Stop),  # a retried deploy action
     (group(deployment(), deployment(OTHER, "Queued", creator="codeDeployRollback")), Stop),
     (group(deployment(), deployment(OTHER, "InProgress", creator="autoscaling")), Stop),
+    (group(deployment(BAD), deployment(BAD, "InProgress", creator="autoscaling"), deployment(GOOD, "InProgress")), Wait),  # brought up to date after it
+    (group(deployment(BAD), deployment(BAD, "InProgress", creator="autoscaling"), deployment(GOOD, "InProgress", creator="autoscaling")), Stop),
+    (group(deployment(BAD), deployment(BAD, "InProgress"), deployment(GOOD, "InProgress")), Stop),
     (group(deployment(BAD), deployment(None, "InProgress", description=f"handsoff rollback {GOING.id} half")), Wait),
     (group(deployment(BAD), deployment(None, "InProgress", description="handsoff rollback 1-other third")), Stop),
     (group(deployment(BAD), region="eu-west-1"), Stuck),
@@ -313,6 +317,11 @@ MONDAY_TEN = 1_699_869_600.0 + 0  # 2023-11-13 10:00 UTC
 def test_the_door(record: Environment, now: float, word: str | None) -> None:
     found = closed(record, Window(("MON",), (8, 15)), now)
     assert found is None if word is None else found is not None and word in found
+
+
+def test_where_rollbacks_do_not_block_the_door_is_shut_only_while_one_goes_on() -> None:
+    assert closed_meanwhile(RECORD) is None and closed_meanwhile(replace(RECORD, blocked=Block("holidays", "me", 1))) is None
+    assert "going on" in str(closed_meanwhile(replace(RECORD, rollback=GOING)))
 
 
 # A person's choice

@@ -236,6 +236,29 @@ def test_the_door_follows_the_ledger(world: World, was: Transition, blocked: boo
     assert door.armed["prod/eu-west-1"] is True and len(door.armed) == 5
 
 
+def test_gammas_door_is_shut_while_it_goes_back(world: World) -> None:
+    doors = {"Gamma": Door(Transition(True)), "OneBox": Door(Transition(True))}
+
+    class Both(Door):
+        def transition(self, stage: str) -> Transition:
+            return doors[stage].now
+
+        def close(self, stage: str, reason: str) -> None:
+            doors[stage].close(stage, reason)
+
+        def open(self, stage: str) -> None:
+            doors[stage].open(stage)
+
+    both: Any = Both(Transition(True))
+    function: Any = Rollback(dataclasses.replace(SETTINGS, window=Window()), world.ledger, both, both, world.reconciler, lambda: world.time, no_s3)  # type: ignore[arg-type]
+    assert ask(world, "rollback", environment="gamma", to=OLD, reason="by hand")["ok"]
+    function.handle({"source": "aws.codedeploy"})
+    assert doors["Gamma"].now == Transition(False, "Handsoff - A rollback of gamma is going on - by hand")
+    minutes(world, 10)
+    function.handle({"source": "aws.codedeploy"})
+    assert doors["Gamma"].now.enabled
+
+
 def test_the_door_is_shut_while_a_release_is_behind_it(world: World) -> None:
     door = Door(Transition(True))
     function: Any = Rollback(dataclasses.replace(SETTINGS, window=Window()), world.ledger, door, door, world.reconciler, lambda: world.time, no_s3)  # type: ignore[arg-type]
