@@ -1,0 +1,350 @@
+"""All that was found about one failure, as plain values. Times are epoch seconds; what AWS did not say is "" or None; lists are in order of time.
+
+Readers of this folder fill it in with a bounded number of calls; the causes of scripts/causes/ look at it and call nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Event:
+    """A lifecycle event on an instance. `code` is CodeDeploy's Diagnostics.errorCode (ScriptFailed, ScriptTimedOut, …), `log` its logTail."""
+
+    name: str
+    status: str
+    started: float | None = None
+    ended: float | None = None
+    code: str = ""
+    script: str = ""
+    message: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What EC2, Auto Scaling and Systems Manager say of an instance; "" or None where nobody was asked, or could answer.
+
+    `agent_installed` and `ssm_ping` (Online, ConnectionLost, Inactive) are Systems Manager's; `lifecycle` is Auto Scaling's; `tags` EC2's.
+    """
+
+    id: str
+    state: str = ""
+    lifecycle: str = ""
+    health: str = ""
+    group: str = ""
+    launched: float | None = None
+    profile: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    ssm_ping: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An instance of a deployment, with the events that ran on it."""
+
+    id: str
+    status: str
+    zone: str = ""
+    events: tuple[Event, ...] = ()
+    instance: Instance | None = None
+
+    @property
+    def failed_event(self) -> Event | None:
+        """The first event that failed."""
+        return next((event for event in self.events if event.status == "Failed"), None)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A revision's archive, as far as it could be read. `note` says why it could not. `modes` are Unix permission bits by file name (0: not recorded).
+
+    `texts` holds the text of appspec.yml and of the files that it names as hooks; `hooks` is {lifecycle event: [(location, timeout seconds, runas)]}.
+    """
+
+    location: str
+    commit: str = ""
+    digest: str = ""
+    files: tuple[str, ...] = ()
+    modes: Mapping[str, int] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    hooks: Mapping[str, tuple[tuple[str, int | None, str], ...]] = field(default_factory=dict)
+    size: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TargetHealth:
+    """A target of a target group, as ELB describes it."""
+
+    id: str
+    state: str
+    reason: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class TargetGroup:
+    """A target group behind a deployment group, with its health check. `port` is where requests go, `check_port` where checks go ("traffic-port" too)."""
+
+    name: str
+    protocol: str = ""
+    port: int = 0
+    check_protocol: str = ""
+    check_port: str = ""
+    check_path: str = ""
+    check_matcher: str = ""
+    check_interval: int = 0
+    healthy_threshold: int = 0
+    targets: tuple[TargetHealth, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """A deployment group as it is now. `missing`: it, or its application, is gone. `role_problem`: why its service role is of no use, where that was seen."""
+
+    name: str
+    role: str = ""
+    role_problem: str = ""
+    scaling_groups: tuple[str, ...] = ()
+    missing_scaling_groups: tuple[str, ...] = ()
+    desired_instances: int | None = None
+    hooks: tuple[str, ...] = ()
+    tag_filters: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+    alarms_enabled: bool = False
+    target_groups: tuple[TargetGroup, ...] = ()
+    last_successful: str = ""
+    last_attempted: str = ""
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A CodeDeploy deployment. `minimum` is its configuration's minimum of healthy hosts: (HOST_COUNT|FLEET_PERCENT, value).
+
+    `overview` counts instances by status. `targets` are the ones read (failed ones first where there are many); `targets_total` is how many there are.
+    `previous` is the revision whose hooks ApplicationStop and the block events run. `platform` is Server or Lambda. `beside` are ids of deployments of
+    the same group that were under way meanwhile, with their creators ("d-…: autoscaling").
+    """
+
+    id: str
+    region: str
+    application: str
+    group: str
+    scope: str
+    status: str
+    creator: str = "user"
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    code: str = ""
+    message: str = ""
+    description: str = ""
+    configuration: str = ""
+    minimum: tuple[str, int] | None = None
+    zonal: bool = False
+    platform: str = "Server"
+    overview: Mapping[str, int] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    targets_total: int = 0
+    bundle: Bundle | None = None
+    previous: Bundle | None = None
+    rollback_of: str = ""
+    rollback_message: str = ""
+    settings: Group | None = None
+    beside: tuple[str, ...] = ()
+    commit: str = ""
+
+    @property
+    def where(self) -> str:
+        """`<Region>/<scope>`."""
+        return f"{self.region}/{self.scope or self.group}"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of a build; `code` and `message` are of its first context (COMMAND_EXECUTION_ERROR, …)."""
+
+    name: str
+    status: str
+    seconds: float = 0.0
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Build:
+    """A CodeBuild build. `log` is the end of its log, line by line, oldest first; `log_note` says why there is none."""
+
+    id: str
+    project: str
+    region: str
+    status: str
+    started: float | None = None
+    ended: float | None = None
+    phases: tuple[Phase, ...] = ()
+    log: tuple[str, ...] = ()
+    log_note: str = ""
+    log_link: str = ""
+    image: str = ""
+    role: str = ""
+    timeout_minutes: int = 0
+    privileged: bool = False
+
+    @property
+    def failed_phase(self) -> Phase | None:
+        """The first phase that did not succeed."""
+        return next((phase for phase in self.phases if phase.status not in ("SUCCEEDED", "", "IN_PROGRESS")), None)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm. `exists` is False for one that something names and that is not there. `fired` are the moments at which it went to ALARM, oldest first.
+
+    `points` are (time, value) of its metric or expression around that; `children` the metric alarms under a composite that are or were in ALARM.
+    """
+
+    name: str
+    region: str
+    exists: bool = True
+    composite: bool = False
+    state: str = ""
+    reason: str = ""
+    since: float | None = None
+    fired: tuple[float, ...] = ()
+    description: str = ""
+    comparison: str = ""
+    threshold: float | None = None
+    label: str = ""
+    points: tuple[tuple[float, float], ...] = ()
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StackEvent:
+    """An event of a resource. `path` names the stack and its nested ones, outermost first."""
+
+    at: float
+    path: tuple[str, ...]
+    logical_id: str
+    type: str
+    physical_id: str
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack with a failed operation. `failures` are its FAILED events and its nested stacks', oldest first: the first is the cause, the others follow."""
+
+    name: str
+    region: str
+    status: str
+    reason: str = ""
+    began: float | None = None
+    ended: float | None = None
+    operation: str = ""
+    failures: tuple[StackEvent, ...] = ()
+
+
+@dataclass(frozen=True)
+class Action:
+    """An action execution of the pipeline. `provider` is CodeDeploy, CodeBuild, Lambda, CodeStarSourceConnection, …; `external` what it began.
+
+    `environment` is which one it acts on ("" for source and build); `seconds` how long it took.
+    """
+
+    stage: str
+    name: str
+    status: str
+    provider: str
+    region: str = ""
+    environment: str = ""
+    external: str = ""
+    code: str = ""
+    message: str = ""
+    started: float = 0.0
+    ended: float | None = None
+    configuration: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A pipeline execution. `superseded_by` names the one that took its place; `stop_reason` is who stopped it and why; `by` what triggered it."""
+
+    id: str
+    status: str
+    commit: str = ""
+    summary: str = ""
+    started: float | None = None
+    ended: float | None = None
+    superseded_by: str = ""
+    stop_reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Something that keeps releases from going on and is no failure. `kind`: block, freeze, window, door, rollback, transition, condition, connection."""
+
+    kind: str
+    where: str
+    reason: str
+    since: float | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The source's connection and repository. `problem` is what the source action or the service said about it."""
+
+    arn: str = ""
+    status: str = ""
+    provider: str = ""
+    repository: str = ""
+    branch: str = ""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What could not be read, and why; `permission` is the IAM action that is missing, where it is one."""
+
+    what: str
+    why: str
+    permission: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What `why` knows. `about` says what was asked: execution, deployment, stack, or nothing (nothing is failing).
+
+    `execution` is the failed one (or the newest, where nothing fails), with its failed actions; `deployments`, `builds`, `alarms` and `stacks` are what
+    they lead to. `ledger` is the environment's record as the functions keep it, `log` the newest entries of its log (newest first).
+    `running` says what is under way now: not failing, not over.
+    """
+
+    environment: str
+    service: str
+    about: str
+    now: float
+    subject: str = ""
+    region: str = ""
+    execution: Execution | None = None
+    actions: tuple[Action, ...] = ()
+    builds: tuple[Build, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    stacks: tuple[Stack, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    connection: Connection | None = None
+    ledger: Mapping[str, object] | None = None
+    log: tuple[Mapping[str, object], ...] = ()
+    running: str = ""
+    unreadable: tuple[Unreadable, ...] = ()
+
+    def alarm(self, name: str) -> Alarm | None:
+        """An alarm by its name."""
+        return next((alarm for alarm in self.alarms if alarm.name == name), None)
