@@ -96,7 +96,7 @@ def _advance(group: Group, member: Member, world: World, now: float, new_id: Cal
     for hook, wait in list(member["Waits"].items()):
         if now >= min(wait["Deadline"], wait["Until"]):
             default = group["Hooks"].get(hook, {}).get("Default", "ABANDON")
-            effects += complete(group, member["Id"], hook, default, now, new_id)
+            effects += complete(group, member["Id"], hook, default, now, new_id, "Heartbeat Timeout")
             state = member["State"]
     if state == "Pending" and outside == "running":
         _begin_waits(group, member, LAUNCHING, now, new_id, effects)
@@ -191,16 +191,21 @@ def begin_termination(group: Group, instance_id: str, cause: str, now: float, ne
                            cause if complete_cause else f"At {_stamp(now)} {cause}", now, new_id)
 
 
-def complete(group: Group, instance_id: str, hook: str, result: str, now: float, new_id: Callable[[], str]) -> list[Effect]:
-    """End a member's wait at `hook` with CONTINUE or ABANDON; the next `step` moves it on. The wait must exist."""
+def complete(group: Group, instance_id: str, hook: str, result: str, now: float, new_id: Callable[[], str],
+             why: str = "Lifecycle Action Completed with ABANDON Result") -> list[Effect]:
+    """End a member's wait at `hook` with CONTINUE or ABANDON; the next `step` moves it on. The wait must exist.
+
+    What the activity then says of an abandoned launch: https://repost.aws/knowledge-center/lifecycle-actions-code-deploy
+    """
     effects: list[Effect] = []
     member = group["Members"][instance_id]
     launching = member["State"].startswith("Pending")
-    del member["Waits"][hook]
+    token = member["Waits"].pop(hook)["Token"]
     if result == "ABANDON":
         member["Waits"] = {}
         if launching:
-            _end_activity(group, member, "Cancelled", now, f"Launch of {instance_id} was abandoned at lifecycle hook {hook}.")
+            _end_activity(group, member, "Cancelled", now, (
+                f"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token {token} was abandoned: {why}"))
             effects.append(_event(group, member, "EC2 Instance Launch Unsuccessful"))
             begin_termination(group, instance_id, f"an instance was taken out of service: lifecycle hook {hook} was completed with ABANDON.",
                               now, new_id, effects)

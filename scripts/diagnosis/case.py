@@ -27,7 +27,9 @@ class Event:
 class Instance:
     """What EC2, Auto Scaling and Systems Manager say of an instance; "" or None where nobody was asked, or could answer.
 
-    `agent_installed` and `ssm_ping` (Online, ConnectionLost, Inactive) are Systems Manager's; `lifecycle` is Auto Scaling's; `tags` EC2's.
+    `state` and `tags` are EC2's ("gone": EC2 has forgotten it), `lifecycle` and `health` Auto Scaling's, `ssm_ping` (Online, ConnectionLost, Inactive)
+    and `agent_package` (the association that installs the agent: Success, Failed, Pending) Systems Manager's; "none": it knows no such instance, or no such
+    association. `ran_before` is an earlier deployment that succeeded on it.
     """
 
     id: str
@@ -39,6 +41,8 @@ class Instance:
     profile: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     ssm_ping: str = ""
+    agent_package: str = ""
+    ran_before: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Target:
 class Bundle:
     """A revision's archive, as far as it could be read. `note` says why it could not. `modes` are Unix permission bits by file name (0: not recorded).
 
-    `texts` holds the text of appspec.yml and of the files that it names as hooks; `hooks` is {lifecycle event: [(location, timeout seconds, runas)]}.
+    `missing`: S3 has no such object. `appspec_problem` is why appspec.yml cannot be read. `texts` holds its text and that of the files it names as hooks;
+    `hooks` is {lifecycle event: [(location, timeout seconds, runas)]}.
     """
 
     location: str
@@ -73,6 +78,8 @@ class Bundle:
     hooks: Mapping[str, tuple[tuple[str, int | None, str], ...]] = field(default_factory=dict)
     size: int = 0
     note: str = ""
+    missing: bool = False
+    appspec_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,11 +106,26 @@ class TargetGroup:
     check_interval: int = 0
     healthy_threshold: int = 0
     targets: tuple[TargetHealth, ...] = ()
+    deregistration_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Activity:
+    """A scaling activity that did not succeed."""
+
+    at: float
+    status: str
+    description: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Group:
-    """A deployment group as it is now. `missing`: it, or its application, is gone. `role_problem`: why its service role is of no use, where that was seen."""
+    """A deployment group as it is now. `missing`: it, or its application, is gone. `role_problem`: why its service role is of no use, where that was seen.
+
+    `hooks` are the lifecycle hooks on its Auto Scaling groups, `leftover_hooks` those of CodeDeploy that no deployment group answers any more,
+    `members` counts their instances by lifecycle state, `activities` are launches that failed there lately.
+    """
 
     name: str
     role: str = ""
@@ -111,8 +133,12 @@ class Group:
     scaling_groups: tuple[str, ...] = ()
     missing_scaling_groups: tuple[str, ...] = ()
     desired_instances: int | None = None
+    members: Mapping[str, int] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
+    leftover_hooks: tuple[str, ...] = ()
+    activities: tuple[Activity, ...] = ()
     tag_filters: tuple[str, ...] = ()
+    outdated_strategy: str = ""
     alarms: tuple[str, ...] = ()
     alarms_enabled: bool = False
     target_groups: tuple[TargetGroup, ...] = ()
@@ -122,12 +148,39 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Another deployment of the group that was under way meanwhile, or came after. `revision` is s3://bucket/key."""
+
+    id: str
+    creator: str
+    status: str = ""
+    created: float = 0.0
+    revision: str = ""
+    code: str = ""
+    message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.creator}"
+
+
+@dataclass(frozen=True)
+class Function:
+    """The Lambda alias of a deployment. `routing` is {version: weight} as the alias is now, the main version with what is left."""
+
+    name: str
+    alias: str
+    current: str = ""
+    target: str = ""
+    routing: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Deployment:
     """A CodeDeploy deployment. `minimum` is its configuration's minimum of healthy hosts: (HOST_COUNT|FLEET_PERCENT, value).
 
     `overview` counts instances by status. `targets` are the ones read (failed ones first where there are many); `targets_total` is how many there are.
-    `previous` is the revision whose hooks ApplicationStop and the block events run. `platform` is Server or Lambda. `beside` are ids of deployments of
-    the same group that were under way meanwhile, with their creators ("d-…: autoscaling").
+    `previous` is the revision whose hooks ApplicationStop and the block events run. `platform` is Server or Lambda. `beside` are deployments of the same
+    group that were under way meanwhile or came right after. `revision` is s3://bucket/key.
     """
 
     id: str
@@ -155,8 +208,10 @@ class Deployment:
     rollback_of: str = ""
     rollback_message: str = ""
     settings: Group | None = None
-    beside: tuple[str, ...] = ()
+    beside: tuple[Beside, ...] = ()
     commit: str = ""
+    revision: str = ""
+    function: Function | None = None
 
     @property
     def where(self) -> str:
@@ -177,7 +232,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Build:
-    """A CodeBuild build. `log` is the end of its log, line by line, oldest first; `log_note` says why there is none."""
+    """A CodeBuild build. `log` is the end of its log, line by line, oldest first; `log_note` says why there is none.
+
+    `buildspec` is the file's path ("" where it is part of the project), `key` what its artifacts are encrypted with; *_minutes are its limits.
+    """
 
     id: str
     project: str
@@ -192,7 +250,10 @@ class Build:
     image: str = ""
     role: str = ""
     timeout_minutes: int = 0
+    queued_minutes: int = 0
     privileged: bool = False
+    buildspec: str = ""
+    key: str = ""
 
     @property
     def failed_phase(self) -> Phase | None:
@@ -204,7 +265,10 @@ class Build:
 class Alarm:
     """An alarm. `exists` is False for one that something names and that is not there. `fired` are the moments at which it went to ALARM, oldest first.
 
-    `points` are (time, value) of its metric or expression around that; `children` the metric alarms under a composite that are or were in ALARM.
+    `points` are (time, value) of its metric or expression around that; `children` the alarms under a composite that are or were in ALARM.
+    `states` are (time, state that it went to), oldest first; the first, at 0, is the one before. `proof` are the data points by which CloudWatch itself
+    says that it fired. `metrics` are (namespace, name) of what it is made of, `dimensions` theirs together, and `parts` their data points by name.
+    `judged` is what must hold: (data points that breach, of how many); `period` is seconds. `notes` is what else could be read of what it watches.
     """
 
     name: str
@@ -221,6 +285,20 @@ class Alarm:
     label: str = ""
     points: tuple[tuple[float, float], ...] = ()
     children: tuple[str, ...] = ()
+    states: tuple[tuple[float, str], ...] = ()
+    proof: tuple[tuple[float, float], ...] = ()
+    metrics: tuple[tuple[str, str], ...] = ()
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    judged: tuple[int, int] = (0, 0)
+    period: int = 60
+    treats_missing: str = ""
+    notes: tuple[str, ...] = ()
+
+    def state_at(self, moment: float) -> str:
+        """The state that it was in at a moment; "" where that is not known."""
+        known = self.states or (((self.since, self.state),) if self.since is not None else ())
+        return next((state for at, state in reversed(known) if at <= moment), "")
 
 
 @dataclass(frozen=True)
@@ -238,7 +316,11 @@ class StackEvent:
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack with a failed operation. `failures` are its FAILED events and its nested stacks', oldest first: the first is the cause, the others follow."""
+    """A stack with a failed operation: create, update, delete, import, or "change set" where one could not be made.
+
+    `failures` are its FAILED events and its nested stacks', oldest first, without those that only followed from another: the first is the cause. A rollback
+    that no resource caused is one of them, as an event of the stack itself. `triggers` are names of the alarms that may roll it back, `role` its service role.
+    """
 
     name: str
     region: str
@@ -248,6 +330,8 @@ class Stack:
     ended: float | None = None
     operation: str = ""
     failures: tuple[StackEvent, ...] = ()
+    triggers: tuple[str, ...] = ()
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -288,13 +372,17 @@ class Execution:
 
 @dataclass(frozen=True)
 class Hold:
-    """Something that keeps releases from going on and is no failure. `kind`: block, freeze, window, door, rollback, transition, condition, connection."""
+    """Something that keeps releases from going on and is no failure. `kind`: block, freeze, window, door, rollback, transition, condition, connection.
+
+    `waiting` are the executions that wait for it.
+    """
 
     kind: str
     where: str
     reason: str
     since: float | None = None
     by: str = ""
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -323,7 +411,8 @@ class Case:
 
     `execution` is the failed one (or the newest, where nothing fails), with its failed actions; `deployments`, `builds`, `alarms` and `stacks` are what
     they lead to. `ledger` is the environment's record as the functions keep it, `log` the newest entries of its log (newest first).
-    `running` says what is under way now: not failing, not over.
+    `running` says what is under way now: not failing, not over; of an execution that did not fail, `actions` are then those under way.
+    `also` names further things that failed at another time, and are not looked into here.
     """
 
     environment: str
@@ -343,6 +432,7 @@ class Case:
     ledger: Mapping[str, object] | None = None
     log: tuple[Mapping[str, object], ...] = ()
     running: str = ""
+    also: tuple[str, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
 
     def alarm(self, name: str) -> Alarm | None:
