@@ -97,6 +97,10 @@ override: $(VENV)/.stamp ## Let one RELEASE into ENV in spite of alarms and wind
 status: $(VENV)/.stamp ## Stacks, pipeline and what runs where, of ENV
 	@$(AIM) $(PY) -m scripts.status --env "$(ENV)" $(FLAGS) $(if $(JSON),--json)
 
+.PHONY: why
+why: $(VENV)/.stamp ## Why the latest deployment of ENV fails, and what to do (EXECUTION=, DEPLOYMENT=, STACK=, JSON=1)
+	@$(AIM) $(PY) -m scripts.why --env "$(ENV)" --execution "$$EXECUTION" --deployment "$$DEPLOYMENT" --stack "$$STACK" $(FLAGS) $(if $(JSON),--json)
+
 .PHONY: local-up local-down local-env local-status local-reset
 local-up: setup ## Start the local AWS
 	@$(LOCALAWS) start
