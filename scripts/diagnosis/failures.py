@@ -1,0 +1,271 @@
+"""What failed on the instances of a deployment: each failed lifecycle event with the one kind of failure that it shows. Pure.
+
+An event has one kind, so that of all causes over events only one explains it. Kinds are told by CodeDeploy's codes first, then by words that AWS,
+Docker, the AWS CLI or the hooks of appspecs/image write; the sources are in the causes of scripts/causes/ that ask for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from scripts.diagnosis.case import Case, Deployment, Event, Target
+from scripts.diagnosis.judge import Document
+
+GUIDE = "https://docs.aws.amazon.com/codedeploy/latest/userguide/"
+TROUBLE = Document("Troubleshoot EC2/On-Premises deployment issues", GUIDE + "troubleshooting-deployments.html")
+INSTANCE_TROUBLE = Document("Troubleshoot instance issues", GUIDE + "troubleshooting-ec2-instances.html")
+SCALING_TROUBLE = Document("Troubleshoot Amazon EC2 Auto Scaling issues", GUIDE + "troubleshooting-auto-scaling.html")
+CODES = Document("Error codes for AWS CodeDeploy", GUIDE + "error-codes.html")
+APPSPEC = Document("AppSpec file reference", GUIDE + "reference-appspec-file.html")
+HEALTH = Document("Instance health", GUIDE + "instances-health.html")
+
+FROM_LAST_INSTALLED = ("BeforeBlockTraffic", "AfterBlockTraffic", "ApplicationStop")
+"""Events whose scripts are those of the revision that was installed before."""
+GONE_STATES = ("shutting-down", "terminated", "gone")
+LOG_LINES = 12
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed event. `kind` is what it shows; `at` when it ended."""
+
+    deployment: Deployment
+    target: Target
+    event: Event
+    kind: str
+
+    @property
+    def where(self) -> str:
+        return self.deployment.where
+
+    @property
+    def at(self) -> float:
+        return self.event.ended or self.event.started or self.deployment.ended or self.deployment.created
+
+    @property
+    def line(self) -> str:
+        """One line that says what failed where."""
+        said = f": {self.event.message.strip()}" if self.event.message.strip() else ""
+        return f"{self.deployment.id} on {self.target.id}: {self.event.name} failed{f' ({self.event.code})' if self.event.code else ''}{said}"
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The end of the script's log."""
+        return tuple(line for line in self.event.log.splitlines() if line.strip())[-LOG_LINES:]
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        return (self.line, *self.log)
+
+
+def failed(case: Case) -> tuple[Deployment, ...]:
+    """The deployments of a case that did not (or do not yet) go well, oldest first."""
+    return tuple(sorted((one for one in case.deployments if one.status != "Succeeded"), key=lambda one: one.created))
+
+
+def failures(case: Case) -> list[Failure]:
+    """Every failed event of every deployment that did not go well, in order of time, without those that were given up when the deployment ended."""
+    found = [Failure(deployment, target, event, kind_of(deployment, target, event))
+             for deployment in failed(case) for target in deployment.targets for event in target.events if event.status == "Failed"]
+    return sorted((one for one in found if one.kind), key=lambda one: one.at)
+
+
+def first(case: Case, *kinds: str) -> Failure | None:
+    """The first failure of one of these kinds."""
+    return next((one for one in failures(case) if one.kind in kinds), None)
+
+
+def alike(case: Case, failure: Failure) -> str:
+    """How many instances of its deployment failed in the same way, as a short sentence."""
+    same = {one.target.id for one in failures(case) if one.kind == failure.kind and one.deployment is failure.deployment}
+    total = failure.deployment.targets_total or len(failure.deployment.targets)
+    return f"{len(same)} of {total} instances failed in this way"
+
+
+def ended_with(case: Case, *codes: str) -> Deployment | None:
+    """The first deployment that ended with one of these codes of errorInformation."""
+    return next((one for one in failed(case) if one.code in codes), None)
+
+
+def over_at(deployment: Deployment) -> float:
+    """When a deployment ended, or began where it has not."""
+    return deployment.ended or deployment.created
+
+
+def silent(case: Case) -> list[tuple[Deployment, Target]]:
+    """Targets whose agent ended no event at all, oldest deployment first."""
+    return [(one, target) for one in failed(case) if one.platform == "Server" and one.status == "Failed" for target in one.targets if _silent(target)]
+
+
+def _silent(target: Target) -> bool:
+    if target.status not in ("Failed", "Unknown"):
+        return False
+    agents = [event for event in target.events if event.name not in ("BlockTraffic", "AllowTraffic")]
+    return bool(agents) and all(event.status in ("Skipped", "Pending", "Unknown") or _never_received(event) for event in agents)
+
+
+def answered(deployment: Deployment) -> int:
+    """On how many instances the agent ran at least one event of a deployment."""
+    return sum(1 for target in deployment.targets if any(
+        event.name not in ("BlockTraffic", "AllowTraffic") and (event.status == "Succeeded" or (event.status == "Failed" and not _never_received(event)))
+        for event in target.events))
+
+
+def _never_received(event: Event) -> bool:
+    """AWS's words for an agent that did not take an event up."""
+    return event.status == "Failed" and not event.script and not event.log and "was not able to receive the lifecycle event" in event.message
+
+
+_DENIED = r"AccessDenied|is not authorized to perform|403 Forbidden|\b403\b|denied: User"
+_WORDS: tuple[tuple[str, str], ...] = (
+    # Whatever else a script says after it, this is why.
+    ("disk-full", r"[Nn]o space left on device|ENOSPC"),
+    ("clock", r"Signature (expired|not yet current)|RequestTimeTooSkewed|difference between the request time and the current time is too large"),
+    ("kms-denied", r"not authorized to perform:? kms:|KMSAccessDenied|KMS\.AccessDenied|kms:Decrypt.*(denied|not authorized)|AccessDenied.*ciphertext"),
+    ("image-login", r"not authorized to perform:? ecr:GetAuthorizationToken|cannot log in to \S+\.dkr\.ecr\.|no basic auth credentials"),
+    ("image-denied", r"pull access denied|not authorized to perform:? ecr:(BatchGetImage|GetDownloadUrlForLayer|BatchCheckLayerAvailability)"
+                     r"|(manifests|blobs)/\S+: 403|denied: User"),
+    ("image-missing", r"manifest unknown|manifest for \S+ not found|\S+@sha256:[0-9a-f]+: not found|RepositoryNotFoundException"
+                      r"|repository with name '\S+' does not exist|requested image .* not found|this release has no image for"),
+    ("image-architecture", r"exec format error|no matching manifest for linux/|does not match the (detected|specified) (host )?platform"),
+    ("line-ends", r"\^M|bad interpreter|\\r': command not found|[#!/a-z]\r"),
+    ("parameters-denied", r"not authorized to perform:? ssm:|cannot read the parameters under"),
+    ("host-not-ready", r"this host's user data did not finish|Docker does not answer on this host|Cannot connect to the Docker daemon"),
+    ("port-taken", r"port is already allocated|address already in use"),
+    ("app-unhealthy", r"did not answer 200 within|does not answer 200"),
+    ("app-died", r"the container of \S+ died"),
+    ("app-other", r"answers as commit \S+, not|did not answer JSON with a commit|/version answered"),
+)
+_PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _WORDS)
+_APPSPEC: tuple[tuple[str, str], ...] = (
+    ("appspec-missing", r"did not find an AppSpec file|No such file or directory.*appspec\.ya?ml"),
+    ("appspec-version", r"invalid version value"),
+    ("appspec-malformed", r"application specification file|invalid YAML|Psych::|did not find expected|AppSpec file"),
+)
+
+
+def kind_of(deployment: Deployment, target: Target, event: Event) -> str:
+    """What a failed event shows; "" for one that was only given up because the deployment was over."""
+    told, text = f"{event.message}\n{event.log}", event.message
+    if deployment.status == "Stopped" and event.code in ("UnknownError", "") and not event.script and (
+            not text or text == deployment.message or (deployment.ended is not None and event.ended == deployment.ended)):
+        return ""
+    if deployment.message and text == deployment.message:
+        return ""
+    if "was terminated during the deployment" in text or (not event.script and target.instance and target.instance.state in GONE_STATES):
+        return "host-gone"
+    if _never_received(event):
+        return "silent"
+    if event.name == "BlockTraffic":
+        return "block"
+    if event.name == "AllowTraffic":
+        return "elb-instance" if "InvalidTarget" in text or "RegisterTargets" in text else "allow"
+    if "after an agent restart" in text:
+        return "agent-restarted"
+    if event.name in FROM_LAST_INSTALLED:
+        return "previous"
+    if event.name == "DownloadBundle":
+        return _download(told)
+    if event.name == "Install" and "already exists at this location" in text:
+        return "file-exists"
+    if not event.script:
+        for kind, pattern in _APPSPEC:
+            # The words about one file are of Install's plan, not of the appspec itself.
+            if re.search(pattern, text) and "already exists" not in text:
+                return kind
+    by_code = {"ScriptMissing": "script-missing", "ScriptNotExecutable": "script-not-executable"}.get(event.code)
+    if by_code:
+        return by_code
+    words = next((kind for kind, pattern in _PATTERNS if pattern.search(told)), "")
+    if words:
+        return words
+    if event.code == "ScriptTimedOut":
+        return "script-timed-out"
+    if re.search(r"failed to close STD(OUT|ERR)", text):
+        return "script-left-open"
+    return "script" if event.code == "ScriptFailed" else "event"
+
+
+def _download(told: str) -> str:
+    for kind in ("disk-full", "clock", "kms-denied"):
+        if re.search(dict(_WORDS)[kind], told):
+            return kind
+    if re.search(r"NoSuchKey|NoSuchBucket|specified key does not exist|\b404\b|NoSuchVersion", told):
+        return "revision-missing"
+    if re.search(_DENIED, told):
+        return "bundle-denied"
+    if re.search(r"bundle etag|extracting|not opened for reading|zip", told):
+        return "bundle-broken"
+    if re.search(r"does not answer|execution expired|[Tt]imeout|timed out|Failed to open TCP connection|getaddrinfo|Network is unreachable", told):
+        return "bundle-unreachable"
+    return "event"
+
+
+# Commands, with a failure's names filled in.
+
+def look(failure: Failure) -> str:
+    """What opens a shell on a failure's instance."""
+    return look_at(failure.deployment.region, failure.target.id)
+
+
+def look_at(region: str, instance: str) -> str:
+    """What opens a shell on an instance, without SSH."""
+    return f"aws ssm start-session --region {region} --target {instance}"
+
+
+def replace_host(region: str, instance: str) -> str:
+    """What has Auto Scaling replace an instance; the launch hook installs the last good release on the new one."""
+    return (f"aws autoscaling terminate-instance-in-auto-scaling-group --region {region} --instance-id {instance} "
+            "--no-should-decrement-desired-capacity")
+
+
+def again(case: Case) -> str:
+    """What releases the newest commit again."""
+    return f"aws codepipeline start-pipeline-execution --name {case.service or '<pipeline>'}"
+
+
+def permission_in(text: str) -> str:
+    """The IAM action that a message says is missing, "" where it names none."""
+    found = re.search(r"(?:not authorized to perform:?|permission to perform:?)\s+([a-z0-9-]+:[A-Za-z*]+)", text)
+    return found.group(1) if found else ""
+
+
+def healthy_needed(deployment: Deployment) -> tuple[int, int] | None:
+    """(how many instances must stay healthy, of how many): percentages round up. None where that is not known."""
+    total = deployment.targets_total or len(deployment.targets)
+    if deployment.minimum is None or not total:
+        return None
+    kind, value = deployment.minimum
+    if kind == "FLEET_PERCENT":
+        return -(-total * value // 100), total
+    return (max(0, total - value) if kind == "MOST_CONCURRENCY" else value), total
+
+
+def clears_events(kinds: Iterable[str], sentence: Callable[[Deployment], str | None]) -> Callable[[Case], str | None]:
+    """A `clears` for a cause over events: where a deployment has targets and none failed in one of these ways, `sentence` says why not."""
+    wanted = frozenset(kinds)
+
+    def clears(case: Case) -> str | None:
+        if any(one.kind in wanted for one in failures(case)):
+            return None
+        said = [sentence(one) for one in failed(case) if one.platform == "Server" and one.targets]
+        return next((one for one in said if one), None)
+
+    return clears
+
+
+def ran(*names: str) -> Callable[[Deployment], str | None]:
+    """A sentence for `clears_events`: these events succeeded on so many instances; None where they did on none."""
+    def sentence(deployment: Deployment) -> str | None:
+        well = sum(1 for target in deployment.targets if {event.name for event in target.events if event.status == "Succeeded"} >= set(names))
+        return f"{' and '.join(names)} succeeded on {well} of {len(deployment.targets)} instances of {deployment.id}" if well else None
+
+    return sentence
+
+
+def no_alarm_stopped(case: Case) -> str | None:
+    """A `clears` for causes by alarm."""
+    over = [one for one in failed(case) if one.code and one.code != "ALARM_ACTIVE" and one.settings and one.settings.alarms_enabled]
+    return f"{over[0].id} ended with {over[0].code}, not ALARM_ACTIVE" if over else None
