@@ -163,7 +163,7 @@ def _newest(scene: Scene, overview: Overview | None, now: float) -> Case:
     room = max(0, MOST_DEPLOYMENTS - len(case.deployments))
     more = _together([_read_deployment(one.place.calls, one.place.region, one.deployment, scene) for one in near[:room]])
     operations = _together([_read_stack(one.place.calls, one.place.region, one.name) for one in stood[:MOST_STACKS]])
-    also += [_told(one) for one in (*near[room:], *stood[MOST_STACKS:])]
+    also += [*map(_told, near[room:]), *map(_told, stood[MOST_STACKS:])]
     deployments = (*case.deployments, *(one for one in more if one is not None))
     case = replace(case, deployments=deployments, stacks=tuple(one for one in operations if one is not None), also=tuple(also))
     if failure is None:

@@ -1,0 +1,31 @@
+"""A release waits for the deployment window to open."""
+
+from __future__ import annotations
+
+from scripts.diagnosis.case import Case
+from scripts.diagnosis.judge import Cause, Document, Match
+
+
+def check(case: Case) -> Match | None:
+    """The ledger's record or the door's reason; only where nothing fails."""
+    held = next((hold for hold in case.holds if hold.kind == "window" and hold.waiting), None)
+    if held is None or case.about != "nothing":
+        return None
+    waits = tuple(f"execution {each} waits" for each in held.waiting)
+    by = f" by {held.by}" if held.by else ""
+    return Match("certain", held.where, (f"{held.where}{by}: {held.reason}", *waits), (
+        "Nothing to do: it goes on when the window opens.",
+        f'If it cannot wait: make override ENV={case.environment} RELEASE=<commit> REASON="…"',
+    ), held.since)
+
+
+CAUSE = Cause(
+    id="hold-window",
+    area="hold",
+    title="The deployment window is closed",
+    document=Document("The door is a stage transition", "docs/decisions/0004-the-door-is-a-stage-transition.md"),
+    check=check,
+    rank=20,
+    failing=False,
+    source="functions/decide_rollback.py",
+)
