@@ -20,7 +20,8 @@ endif
 FLAGS = $(if $(LOCAL),--local) $(if $(YES),--yes) $(if $(VERBOSE),--verbose)
 
 # What plays on the local AWS is told where its repositories, its console and its balancers are.
-PLAY = --local --remote $(LOCAL_STATE)/git --complete-connection "$(LOCALAWS) connect" --addresses http://127.0.0.1:$(LOCAL_PORT)/_localaws/endpoints
+ENDPOINTS = --addresses http://127.0.0.1:$(LOCAL_PORT)/_localaws/endpoints
+PLAY = --local --remote $(LOCAL_STATE)/git --complete-connection "$(LOCALAWS) connect" $(ENDPOINTS)
 
 .PHONY: help
 help: ## List the targets
@@ -80,8 +81,8 @@ destroy: $(VENV)/.stamp ## Remove the stacks of ENV (or all, or release-store); 
 
 # What a person writes goes by the shell's own variables (make exports those of its command line): no quote in it can break out.
 .PHONY: rollback
-rollback: $(VENV)/.stamp ## Take ENV back everywhere, with a REASON (TO=<commit>, FORCE=1, NO_WAIT=1)
-	@$(AIM) $(PY) -m scripts.rollback --env "$(ENV)" --reason "$$REASON" --to "$$TO" $(FLAGS) $(if $(FORCE),--force) $(if $(NO_WAIT),--no-wait)
+rollback: $(VENV)/.stamp ## Take ENV back everywhere, with a REASON; shows what changes and asks (TO=<commit>, FORCE=1, NO_WAIT=1, YES=1)
+	@$(AIM) $(PY) -m scripts.rollback --env "$(ENV)" --reason "$$REASON" --to "$$TO" $(FLAGS) $(if $(LOCAL),$(ENDPOINTS)) $(if $(FORCE),--force) $(if $(NO_WAIT),--no-wait)
 
 .PHONY: block unblock
 block: $(VENV)/.stamp ## Let no release into ENV, with a REASON
@@ -94,8 +95,12 @@ override: $(VENV)/.stamp ## Let one RELEASE into ENV in spite of alarms and wind
 	@$(AIM) $(PY) -m scripts.override --env "$(ENV)" --release "$$RELEASE" --reason "$$REASON" $(FLAGS)
 
 .PHONY: status
-status: $(VENV)/.stamp ## Stacks, pipeline and what runs where, of ENV
-	@$(AIM) $(PY) -m scripts.status --env "$(ENV)" $(FLAGS) $(if $(JSON),--json)
+status: $(VENV)/.stamp ## What runs where and for how long, what should, pipeline, alarms, of ENV (WATCH=1, JSON=1)
+	@$(AIM) $(PY) -m scripts.status --env "$(ENV)" $(FLAGS) $(if $(JSON),--json) $(if $(WATCH),--watch)
+
+.PHONY: history
+history: $(VENV)/.stamp ## Releases of ENV, what became of each and why, and four key figures (SINCE=30d, LIMIT=50, JSON=1)
+	@$(AIM) $(PY) -m scripts.history --env "$(ENV)" $(FLAGS) $(if $(JSON),--json) $(if $(SINCE),--since "$$SINCE") $(if $(LIMIT),--limit "$$LIMIT")
 
 .PHONY: why
 why: $(VENV)/.stamp ## Why the latest deployment of ENV fails, and what to do (EXECUTION=, DEPLOYMENT=, STACK=, JSON=1)

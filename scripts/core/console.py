@@ -42,6 +42,12 @@ class Console:
             print(text, file=self._errors, flush=True)
             self._draw()
 
+    def write(self, text: str) -> None:
+        """Text and control sequences as they are, for what draws the whole terminal itself."""
+        with self._lock:
+            self._stream.write(text)
+            self._stream.flush()
+
     def show_live(self, text: str) -> None:
         """Replaces the live line; "" removes it. Does nothing where there is no terminal."""
         if not self.live:

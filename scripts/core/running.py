@@ -1,24 +1,39 @@
-"""What runs where: each deployment group's last deployment, and the release on each of its instances."""
+"""What runs where: each deployment group's last deployments, the release of each, and how far it is on each instance. Reads only.
+
+Actions that are called: codedeploy:GetDeploymentGroup, GetDeployment, ListDeploymentTargets, BatchGetDeploymentTargets, and s3:GetObjectVersion
+(s3:GetObject where a revision names no version) with kms:Decrypt on the store's key. Times are epoch seconds.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
-from scripts.core import prerequisites
-from scripts.core.errors import error_code
-from scripts.core.session import Aws
-from scripts.core.stacks import Stack
+from scripts.core.errors import denied_action, error_code
 
+T = TypeVar("T")
 # A bundle is an appspec, a few hooks and release.json; anything far bigger is not ours to read into memory.
 _LARGEST_BUNDLE = 20_000_000
 _MOST_TARGETS = 25  # BatchGetDeploymentTargets takes 25 ids in a call.
+# CodeDeploy's statuses of a deployment that is not at its end.
+IN_FLIGHT = ("Created", "Queued", "InProgress", "Baking", "Ready")
+
+
+class Clients(Protocol):
+    """Gives boto3 clients."""
+
+    def client(self, service: str, region: str) -> Any: ...
+
+
+Attempt = Callable[[str, Callable[[], T], T], T]
+"""(what, read, otherwise): what `read` gives, or `otherwise` where AWS refuses it, which is then noted under the name `what`."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +48,22 @@ class Release:
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance of the group's last deployment: its release is known where that deployment succeeded on it."""
+    """One instance of the group's last deployment: its release is known where that deployment succeeded on it; `since` is when it did."""
 
     id: str
     status: str
     commit: str
     digest: str
+    since: float | None = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """A deployment group as it stands."""
+    """A deployment group as it stands.
+
+    `release` is that of its last successful deployment, which ended at `since`: a deployment of the same release to a host that was added counts as one.
+    `attempted` is that of the last deployment, `deployment_id`, whatever became of it.
+    """
 
     scope: str
     region: str
@@ -54,33 +74,70 @@ class Group:
     release: Release | None
     instances: tuple[Instance, ...]
     note: str = ""
+    since: float | None = None
+    attempted: Release | None = None
+    error: str = ""
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the last deployment is not at its end."""
+        return self.deployment_status in IN_FLIGHT
 
 
-def groups(aws: Aws, region: str, stack: Stack) -> list[Group]:
-    """Every deployment group of an environment's stack."""
-    return [_group(aws, region, scope, application, group) for scope, application, group in prerequisites.deployment_groups(stack)]
+class Bundles:
+    """The releases of revisions, each bundle read once; safe from several threads, which may read one bundle twice at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Release] = {}
+        self._lock = threading.Lock()
+
+    def release(self, s3: Any, revision: Mapping[str, Any]) -> Release:
+        """The release of a CodeDeploy revision."""
+        location = revision.get("s3Location")
+        if not location:
+            return Release("", note=f"its revision is {revision.get('revisionType', 'unknown')}, not a bundle in S3")
+        name = f"s3://{location['bucket']}/{location['key']}"
+        with self._lock:
+            known = self._known.get(f"{name}@{location.get('version', '')}")
+        if known is None:
+            known = _read_release(s3, location, name)
+            with self._lock:
+                self._known[f"{name}@{location.get('version', '')}"] = known
+        return known
 
 
-def _group(aws: Aws, region: str, scope: str, application: str, name: str) -> Group:
-    codedeploy = aws.client("codedeploy", region)
+def _at_once(what: str, read: Callable[[], T], otherwise: T) -> T:
+    """An Attempt that lets errors through."""
+    return read()
+
+
+def group(aws: Clients, region: str, scope: str, application: str, name: str, bundles: Bundles, attempt: Attempt[Any] = _at_once) -> Group:
+    """One deployment group: six calls or a few more."""
+    codedeploy, s3 = aws.client("codedeploy", region), aws.client("s3", region)
     try:
         info = codedeploy.get_deployment_group(applicationName=application, deploymentGroupName=name)["deploymentGroupInfo"]
     except ClientError as error:
         if error_code(error) in {"ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"}:
             return Group(scope, region, name, "", "", "", None, (), "the deployment group is gone: deploy the environment")
         raise
-    good = info.get("lastSuccessfulDeployment", {}).get("deploymentId", "")
-    last = info.get("lastAttemptedDeployment", {}).get("deploymentId", "") or good
+    successful = info.get("lastSuccessfulDeployment") or {}
+    good = successful.get("deploymentId", "")
+    last = (info.get("lastAttemptedDeployment") or {}).get("deploymentId", "") or good
     if not last:
         return Group(scope, region, name, "", "", "", None, (), "no release yet")
-    known: dict[str, Release] = {}
-    deployment = codedeploy.get_deployment(deploymentId=last)["deploymentInfo"]
-    attempted = release_of(aws.client("s3", region), deployment.get("revision", {}), known)
+
+    def described(identity: str) -> dict[str, Any]:
+        what = f"deployment {identity} ({region})"
+        return dict(attempt(what, lambda: codedeploy.get_deployment(deploymentId=identity)["deploymentInfo"], {}))
+
+    deployment = described(last)
+    attempted = bundles.release(s3, deployment["revision"]) if deployment.get("revision") else Release("", note="its deployment could not be read")
+    release: Release | None = attempted if good else None
     if good and good != last:
-        revision = codedeploy.get_deployment(deploymentId=good)["deploymentInfo"].get("revision", {})
-        release: Release | None = release_of(aws.client("s3", region), revision, known)
-    else:
-        release = attempted if good else None
+        before = described(good)
+        release = bundles.release(s3, before["revision"]) if before.get("revision") else Release("", note="its deployment could not be read")
+    instances = attempt(f"targets of deployment {last} ({region})", lambda: _instances(codedeploy, last, attempted), ())
+    failure = deployment.get("errorInformation") or {}
     return Group(
         scope=scope,
         region=region,
@@ -89,8 +146,11 @@ def _group(aws: Aws, region: str, scope: str, application: str, name: str) -> Gr
         deployment_status=deployment.get("status", ""),
         creator=deployment.get("creator", ""),
         release=release,
-        instances=tuple(_instances(codedeploy, last, attempted)),
+        instances=tuple(instances),
         note="" if good else "no deployment has succeeded yet",
+        since=_epoch(successful.get("endTime")),
+        attempted=attempted,
+        error=str(failure.get("code", "")),
     )
 
 
@@ -115,20 +175,10 @@ def _instances(codedeploy: Any, deployment_id: str, release: Release) -> list[In
                     instance.get("status", ""),
                     release.commit if arrived else "",
                     release.digest if arrived else "",
+                    _epoch(instance.get("lastUpdatedAt")) if arrived else None,
                 )
             )
     return sorted(found, key=lambda instance: instance.id)
-
-
-def release_of(s3: Any, revision: Mapping[str, Any], known: dict[str, Release]) -> Release:
-    """The release of a CodeDeploy revision; `known` keeps what was read already."""
-    location = revision.get("s3Location")
-    if not location:
-        return Release("", note=f"its revision is {revision.get('revisionType', 'unknown')}, not a bundle in S3")
-    name = f"s3://{location['bucket']}/{location['key']}"
-    if name not in known:
-        known[name] = _read_release(s3, location, name)
-    return known[name]
 
 
 def _read_release(s3: Any, location: Mapping[str, Any], name: str) -> Release:
@@ -141,6 +191,20 @@ def _read_release(s3: Any, location: Mapping[str, Any], name: str) -> Release:
             release = json.loads(bundle.read("release.json"))
         return Release(name, str(release.get("commit", "")), str(release.get("digest", "")))
     except ClientError as error:
-        return Release(name, note=f"the bundle could not be read ({error_code(error)})")
+        return Release(name, note=f"the bundle could not be read ({_missing(error, bool(version)) or error_code(error)})")
     except (zipfile.BadZipFile, KeyError, ValueError):
         return Release(name, note="the bundle has no readable release.json")
+
+
+def _missing(error: ClientError, versioned: bool) -> str:
+    """The permission that is missing. S3 often says AccessDenied and no more."""
+    action = denied_action(error)
+    if not action:
+        return ""
+    if ":" not in action:
+        action = "s3:GetObjectVersion" if versioned else "s3:GetObject"
+    return f"access denied: {action}"
+
+
+def _epoch(moment: Any) -> float | None:
+    return float(moment.timestamp()) if moment is not None else None

@@ -408,9 +408,9 @@ def test_status_tells_what_runs_where_and_goes_on_past_what_it_may_not_read(plac
     place.aws.clients.update({"codedeploy": FakeReleases(), "s3": FakeBundles(), "cloudwatch": Denied()})
     assert status.main(["--env", "gamma", "--local"], place.world) == 0
     text = place.recorder.text
-    assert "fleet (us-east-1): commit commit-of-d- sha256:1" in text
-    assert "last deployment d-bad: Failed, created by user" in text
-    assert "not readable: alarms (us-east-1): Access denied: cloudwatch:DescribeAlarms" in text
+    assert "fleet (us-east-1): commit-of-d-\n    sha256:1" in text
+    assert "last deployment d-bad of commit-of-d-: Failed, created by user" in text
+    assert "not readable: alarms (us-east-1): access denied: cloudwatch:DescribeAlarms" in text
 
     quiet = Recorder()
     assert status.main(["--env", "gamma", "--local", "--json"], a_world(place.root, place.aws, quiet, place.clock)) == 0

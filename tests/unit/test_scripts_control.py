@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from scripts_fakes import PROJECT, FakeAws, FakeClock, FakeCloudFormation, Recorder, a_world, refusal
 
-from scripts import block, override, rollback, status, unblock
+from scripts import block, override, rollback, unblock
 from scripts.core import control, follow
 from scripts.core.errors import CommandError, WrongUse
 
@@ -238,24 +238,3 @@ def test_a_function_that_is_gone_is_named() -> None:
     function = FakeFunction(refusal("ResourceNotFoundException", "Function not found", "Invoke"))
     with pytest.raises(CommandError, match="there is no function the-function"):
         control.Control(function, "the-function", "prod", CALLER).describe()
-
-
-def test_status_shows_what_should_run_why_it_is_blocked_and_what_is_under_way(make: Callable[..., Place]) -> None:
-    group = a_group("us-east-1", BAD, False, "d-9")
-    place = make(described(group, under_way=True, blocked="faults in OneBox"))
-    assert place.run(status) == 0
-    text = place.recorder.text
-    assert f"desired release {GOOD[:12]}, last good {GOOD[:12]} since 2026-01-01 00:00:00 UTC" in text
-    assert "BLOCKED since 2026-01-01 00:00:00 UTC, by gate: faults in OneBox" in text and "make unblock ENV=prod" in text
-    assert f"ROLLBACK under way from {BAD[:12]} to {GOOD[:12]}" in text
-    assert f"NOT DESIRED  d-9 to {GOOD[:12]} in flight" in text and f"bad release {BAD[:12]}, seen in OneBox: faults" in text
-    quiet = Recorder()
-    assert status.main(["--env", "prod", "--local", "--json"], a_world(place.root, place.world.open_aws(True, {}), quiet, place.clock)) == 0
-    (found,) = json.loads(quiet.text)["environments"]
-    assert found["releases"]["record"]["desired"] == GOOD and found["releases"]["groups"][0]["in_flight"]["deployment"] == "d-9"
-
-
-def test_status_goes_on_when_the_function_cannot_be_asked(make: Callable[..., Place]) -> None:
-    place = make({"errorType": "Timeout", "errorMessage": "no answer"})
-    assert place.run(status) == 0
-    assert "not readable: releases: the function the-function failed at describe: Timeout: no answer" in place.recorder.text
