@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -68,26 +69,53 @@ def from_description(event: Mapping[str, Any]) -> Event:
     )
 
 
-def read(cloudformation: Any, stack_id: str, since: datetime | None, seen: Iterable[str] = ()) -> list[Event]:
-    """The events of one stack from `since` on, without those `seen`, oldest first. CloudFormation gives the newest first."""
+def read(cloudformation: Any, stack_id: str, since: datetime | None, seen: Iterable[str] = (), most_pages: int | None = None) -> list[Event]:
+    """The events of one stack from `since` on, without those `seen`, oldest first. CloudFormation gives the newest first, in at most `most_pages` pages."""
     known = set(seen)
     found: list[Event] = []
     token: dict[str, str] = {}
-    while True:
+    for number in itertools.count(1):
         page = cloudformation.describe_stack_events(StackName=stack_id, **token)
         for description in page["StackEvents"]:
             event = from_description(description)
             if event.id in known or (since is not None and event.time < since):
                 return found[::-1]
             found.append(event)
-        if not page.get("NextToken"):
-            return found[::-1]
+        if not page.get("NextToken") or number == most_pages:
+            break
         token = {"NextToken": page["NextToken"]}
+    return found[::-1]
 
 
 def operation_start(newest_first: Iterable[Event]) -> Event | None:
     """The event with which the stack's newest operation began."""
-    return next((event for event in newest_first if event.is_own and event.status in _OPERATION_STARTS), None)
+    return next((event for event in newest_first if _begins(event)), None)
+
+
+def newest_operation(cloudformation: Any, stack_id: str, most_pages: int) -> list[Event]:
+    """The events of the newest operation on a stack, oldest first, of at most `most_pages` pages: an operation with more loses its beginning."""
+    found: list[Event] = []
+    token: dict[str, str] = {}
+    for _ in range(most_pages):
+        page = cloudformation.describe_stack_events(StackName=stack_id, **token)
+        for description in page["StackEvents"]:
+            found.append(from_description(description))
+            if _begins(found[-1]):
+                return found[::-1]
+        if not page.get("NextToken"):
+            break
+        token = {"NextToken": page["NextToken"]}
+    return found[::-1]
+
+
+def is_echo(event: Event) -> bool:
+    """Whether it failed, or goes back, only because another resource failed or a person asked."""
+    return bool(_CASCADES.search(event.reason))
+
+
+def _begins(event: Event) -> bool:
+    """A creation that is to delete what it made (OnFailure) begins to delete in the middle of its own operation."""
+    return event.is_own and event.status in _OPERATION_STARTS and not event.reason.startswith("The following resource(s) failed")
 
 
 def nested_ids(events: Iterable[Event]) -> list[str]:

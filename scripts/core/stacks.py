@@ -25,6 +25,9 @@ class Stack:
     outputs: Mapping[str, str]
     tags: Mapping[str, str]
     changed: datetime | None
+    role: str = ""
+    triggers: tuple[str, ...] = ()
+    """ARNs of the alarms on which an operation is rolled back."""
 
 
 class Step(Enum):
@@ -93,6 +96,8 @@ def from_description(stack: Mapping[str, Any]) -> Stack:
         outputs={item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", ())},
         tags={item["Key"]: item["Value"] for item in stack.get("Tags", ())},
         changed=stack.get("LastUpdatedTime") or stack.get("CreationTime"),
+        role=stack.get("RoleARN", ""),
+        triggers=tuple(item["Arn"] for item in stack.get("RollbackConfiguration", {}).get("RollbackTriggers", ())),
     )
 
 

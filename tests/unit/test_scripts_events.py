@@ -107,6 +107,32 @@ def test_an_operation_begins_with_the_newest_start_of_its_own_stack() -> None:
     assert events.operation_start(newest_first[4:]) is None
 
 
+def test_a_creation_that_deletes_what_it_made_is_one_operation() -> None:
+    told = [
+        own(0, ROOT, "CREATE_IN_PROGRESS", "User Initiated"),
+        event(1, ROOT, "Topic", "AWS::SNS::Topic", "CREATE_FAILED", "no"),
+        own(2, ROOT, "DELETE_IN_PROGRESS", "The following resource(s) failed to create: [Topic]. Delete requested by user."),
+        own(3, ROOT, "DELETE_COMPLETE"),
+    ]
+    assert events.operation_start(told[::-1]) is told[0]
+
+
+def test_the_newest_operation_is_read_from_its_beginning_in_few_pages() -> None:
+    told = [own(0, ROOT, "CREATE_IN_PROGRESS", "User Initiated"), own(1, ROOT, "CREATE_COMPLETE"), own(2, ROOT, "UPDATE_IN_PROGRESS", "User Initiated"),
+            own(3, ROOT, "X")]
+    pages = Pages(told)
+    assert [e.status for e in events.newest_operation(pages, ROOT, 5)] == ["UPDATE_IN_PROGRESS", "X"]
+    assert pages.asked == 1
+    many = Pages([own(0, ROOT, "UPDATE_IN_PROGRESS", "User Initiated"), *(own(second, ROOT, f"S{second}") for second in range(1, 9))])
+    assert len(events.newest_operation(many, ROOT, 2)) == 4
+    assert len(events.read(many, ROOT, None, most_pages=3)) == 6
+
+
+def test_an_echo_is_what_failed_only_because_another_did() -> None:
+    echoes = [e for e in NESTED_FAILURE if e.failed and events.is_echo(e)]
+    assert [e.resource for e in echoes] == ["Topic", "Fleet"]
+
+
 class Pages:
     """DescribeStackEvents in pages of two, newest first."""
 
