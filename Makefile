@@ -106,6 +106,10 @@ history: $(VENV)/.stamp ## Releases of ENV, what became of each and why, and fou
 why: $(VENV)/.stamp ## Why the latest deployment of ENV fails, and what to do (EXECUTION=, DEPLOYMENT=, STACK=, JSON=1)
 	@$(AIM) $(PY) -m scripts.why --env "$(ENV)" --execution "$$EXECUTION" --deployment "$$DEPLOYMENT" --stack "$$STACK" $(FLAGS) $(if $(JSON),--json)
 
+.PHONY: report
+report: $(VENV)/.stamp ## Write build/report.html: releases, alarms, traffic and hosts over time, of ENV or of all (SINCE=2h, OUT=)
+	@$(AIM) $(PY) -m scripts.report $(if $(ENV),--env "$(ENV)") $(FLAGS) $(if $(SINCE),--since "$(SINCE)") $(if $(OUT),--out "$(OUT)")
+
 .PHONY: local-up local-down local-env local-status local-reset
 local-up: setup ## Start the local AWS
 	@$(LOCALAWS) start

@@ -1,8 +1,8 @@
 """Ship a good release, then a bad one, and watch the bad one come back: the whole path on the local AWS.
 
 Deploys gamma and prod in all their Regions and the pipeline from this project's own templates, pushes a release that goes through every stage
-while customers send requests to every Region, and then one that answers some requests with 500. Writes build/demo/summary.json. Run it
-again at any time: what is deployed already is only updated.
+while customers send requests to every Region, and then one that answers some requests with 500. Writes build/demo/summary.json, and
+build/report.html to look at. Run it again at any time: what is deployed already is only updated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts import deploy
+from scripts import deploy, report
 from scripts.core import accounts, settings, world
 from scripts.core.clock import duration
 from scripts.core.errors import CommandError, WrongUse
@@ -63,16 +63,20 @@ def run(options: argparse.Namespace, here: world.World) -> int:
     began = time.time()
     demonstration = Demonstration(options, here)
     demonstration.deploy()
+    shipping = time.time()
     result = demonstration.releases_under_traffic()
     target = here.root / "build" / "demo" / "summary.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for line in story(result):
         here.console.line(line)
+    # Of this run's releases; where it fails it says so itself, and the demonstration is none the worse.
+    here.console.line("\n== make report LOCAL=1")
+    reported = report.main(["--local", "--since", f"{math.ceil((time.time() - shipping) / 60)}m"], here) == 0
     faults = summary.faults(result)
     if faults:
         raise CommandError("the demonstration", "it did not go as promised:\n  " + "\n  ".join(faults), f"{target.relative_to(here.root)} has the whole of it")
-    here.console.line(f"\nWritten: {target.relative_to(here.root)}, after {duration(time.time() - began)}. "
+    here.console.line(f"\nWritten: {target.relative_to(here.root)}{f' and {report.TARGET}' if reported else ''}, after {duration(time.time() - began)}. "
                       "The local AWS stays up: make status ENV=prod LOCAL=1, make local-down.")
     return 0
 
