@@ -148,6 +148,8 @@ class Pages:
                 "StackId": e.stack_id,
                 "StackName": e.stack_name,
                 "LogicalResourceId": e.resource,
+                "PhysicalResourceId": e.physical_id,
+                "ResourceType": e.type,
                 "ResourceStatus": e.status,
                 "Timestamp": e.time,
             }
