@@ -1,4 +1,4 @@
-"""What people ask of the rollback function: roll back, block, unblock, override, describe. Each says who and why, and is written down."""
+"""What people ask of the rollback function: roll back, block, unblock, override; each says who and why, and is written down. Describe and plan only look."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from configuration import Configuration
-from decide_rollback import chosen, deployments_of
+from decide_rollback import chosen, deployments_of, revision
 from ledger import Ledger, plain
 from messages import short
-from model import Block, Environment, Group, Override
+from model import Block, Environment, Group, Override, Release
 from reconcile import Reconciler, Sight
 
 TEXT_CHARACTERS = 500
@@ -39,10 +39,12 @@ class Commands:
                     self._unblock(environment, event)
                 case "override":
                     self._override(environment, event)
+                case "plan":
+                    return self._plan(environment, event)
                 case "describe":
                     pass
                 case other:
-                    raise Wrong(f"unknown command {other!r}; there are rollback, block, unblock, override, describe")
+                    raise Wrong(f"unknown command {other!r}; there are rollback, plan, block, unblock, override, describe")
             return self.describe(environment)
         except Wrong as error:
             return {"ok": False, "error": str(error), "record": None, "groups": [], "releases": [], "log": []}
@@ -50,14 +52,42 @@ class Commands:
     def describe(self, environment: str) -> dict[str, Any]:
         """The ledger's and CodeDeploy's word on an environment."""
         record = self._ledger.environment(environment)
-        seen = self._reconciler.look(record)
+        return self._described(record, self._reconciler.look(record))
+
+    def _described(self, record: Environment, seen: Sight) -> dict[str, Any]:
         silent = [{"region": s.region, "scope": None, "group": None, "running": None, "desired": False, "in_flight": None,
                    "note": f"does not answer: {s.reason}"} for s in seen.silent]
         return {"ok": True, "error": None, "record": plain(record), "groups": [*(_group(record, g) for g in seen.groups), *silent],
-                "releases": [plain(release) for release in self._ledger.newest_releases()], "log": self._ledger.newest_log(environment)}
+                "releases": [plain(release) for release in self._ledger.newest_releases()], "log": self._ledger.newest_log(record.name)}
 
-    def _rollback(self, environment: str, event: Mapping[str, Any]) -> None:
-        reason, by = _text(event, "reason"), _text(event, "by")
+    def _plan(self, environment: str, event: Mapping[str, Any]) -> dict[str, Any]:
+        """A description, and under `plan` what a rollback with the same `to` and `force` would do: nothing is begun, and nothing written down.
+
+        `to` is where it would go, or None and `wrong` says why not; `known`: the ledger has the wanted release; `final` is the stage whose gate makes
+        a release one that baked; `choices` are releases to go back to, each with its bundle for each group (None where none is known).
+        """
+        record, seen, release, to, wrong = self._choose(environment, event)
+        final = self._configuration.stages_of(environment)[-1]
+        listed = {each.commit: each for each in self._ledger.newest_releases()}
+        listed |= {good: self._ledger.release(good) for good in (*record.goods, to) if good is not None and good not in listed}
+        choices = []
+        for each in listed.values():
+            if each.bad is None and (each.passed or each.commit in (*record.goods, to)):
+                bundles = {f"{group.region}/{group.scope}": self._bundle(group, each, each.commit == to) for group in seen.groups}
+                choices.append({**plain(each), "good": final in each.passed or each.commit in record.goods, "bundles": bundles})
+        return {**self._described(record, seen), "plan": {
+            "to": to, "wrong": wrong or None, "known": release is None or release.version > 0, "final": final,
+            "blocks": environment in self._configuration.blocks, "choices": choices}}
+
+    def _bundle(self, group: Group, release: Release, search: bool) -> Any:
+        """A release's bundle for a group, as a way back would find it; `search`: in the group's own deployments too."""
+        known = revision(release, group)
+        if known is None and search:
+            known = self._reconciler.from_history(group, release.commit)
+        return plain(known) if known is not None else None
+
+    def _choose(self, environment: str, event: Mapping[str, Any]) -> tuple[Environment, Sight, Release | None, str | None, str]:
+        """(record, what is seen, the ledger's word on the wanted release, where to, what is wrong). Raises Wrong where nothing answers."""
         wanted, force = event.get("to") or None, event.get("force") is True
         record = self._ledger.environment(environment)
         seen = self._reconciler.look(record)
@@ -65,7 +95,11 @@ class Commands:
             raise Wrong(f"no Region of {environment} answers: {'; '.join(f'{s.region}: {s.reason}' for s in seen.silent) or 'it has no deployment group'}")
         release = self._ledger.release(wanted) if wanted else None
         final = self._configuration.stages_of(environment)[-1]
-        to, wrong = chosen(record, wanted, release, final, force, seen.groups, seen.bad)
+        return (record, seen, release, *chosen(record, wanted, release, final, force, seen.groups, seen.bad))
+
+    def _rollback(self, environment: str, event: Mapping[str, Any]) -> None:
+        reason, by, force = _text(event, "reason"), _text(event, "by"), event.get("force") is True
+        record, seen, _, to, wrong = self._choose(environment, event)
         if to is None:
             raise Wrong(wrong)
         bad = self._leave(environment, to, seen, reason, by)
@@ -157,4 +191,5 @@ def _group(record: Environment, group: Group) -> dict[str, Any]:
     elif last.commit is None:
         note = f"the bundle of deployment {last.id} has no release.json"
     return {"region": group.region, "scope": group.scope, "group": group.name, "running": running, "desired": running is not None and running == record.desired,
-            "in_flight": None if flying is None else {"deployment": flying.id, "commit": flying.commit}, "note": note}
+            "in_flight": None if flying is None else {"deployment": flying.id, "commit": flying.commit}, "note": note,
+            "since": None if running is None or last is None else last.ended or last.created}

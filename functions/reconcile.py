@@ -153,6 +153,14 @@ class Reconciler:
 
     # Looking
 
+    def from_history(self, group: Group, commit: str) -> Location | None:
+        """A release's bundle from a group's own deployments; None where there is none, or they cannot be listed."""
+        try:
+            return self._places.revision_in_history(self._place(group), group, commit)
+        except TROUBLE as error:
+            self._say(f"deployments of {group.place} cannot be listed: {error}")
+            return None
+
     def _groups(self, place: Place, rollback: Rollback | None) -> tuple[Group, ...] | Silent:
         try:
             return self._places.groups(place, rollback)
@@ -292,7 +300,7 @@ class Reconciler:
         release = self._ledger.release(to)
         steps = [step(group, rollback, release, going_on, self._now()) for group in seen.groups]
         for index, each in enumerate(steps):
-            if isinstance(each, Stuck) and (known := self._from_history(each.group, to)) is not None:
+            if isinstance(each, Stuck) and (known := self.from_history(each.group, to)) is not None:
                 release = self._ledger.learn(to, {each.group.place: known})
                 steps[index] = step(each.group, rollback, release, going_on, self._now())
         self._gather([lambda each=each: self._take(rollback, each) for each in steps])  # type: ignore[misc]
@@ -347,13 +355,6 @@ class Reconciler:
             self._places.stop(self._place(group), deployment_id)
         except TROUBLE as error:
             self._say(f"deployment {deployment_id} in {group.place} cannot be stopped: {error}")
-
-    def _from_history(self, group: Group, commit: str) -> Location | None:
-        try:
-            return self._places.revision_in_history(self._place(group), group, commit)
-        except TROUBLE as error:
-            self._say(f"deployments of {group.place} cannot be listed: {error}")
-            return None
 
     # Small things
 

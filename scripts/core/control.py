@@ -1,7 +1,7 @@
 """Orders to the rollback function: the ledger is its alone, so a person's orders go through it, synchronously.
 
 Orders are {"command", "environment", …}; each answer is {"ok", "error", …}. `describe` answers with the environment's record, its
-deployment groups, the newest releases and the log.
+deployment groups, the newest releases and the log; `plan` also with what a rollback would do.
 """
 
 from __future__ import annotations
@@ -50,6 +50,15 @@ class Control:
     def describe(self) -> dict[str, Any]:
         """How the environment stands."""
         return self.send("describe")
+
+    def plan(self, to: str | None, force: bool) -> dict[str, Any] | None:
+        """A description, and under `plan` what a rollback would do (functions/commands.py says what is in it); None: the deployed function cannot say yet."""
+        try:
+            return self.send("plan", to=to, force=force)
+        except CommandError as error:
+            if error.reason.startswith("unknown command"):
+                return None
+            raise
 
 
 def _message(text: str) -> str:

@@ -77,6 +77,12 @@ def moment(epoch: Any) -> str:
     return datetime.fromtimestamp(float(epoch), UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if epoch else ""
 
 
+def age(seconds: float) -> str:
+    """How long ago: `12m`, `3h20m`, `5d`."""
+    minutes = max(0, round(seconds / 60))
+    return f"{minutes}m" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m" if minutes < 48 * 60 else f"{minutes // (24 * 60)}d"
+
+
 def entries(described: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The log, oldest first: (when, kind, words)."""
     return [(str(one.get("at", "")), str(one.get("kind", "")), str(one.get("text", ""))) for one in reversed(described.get("log") or [])]

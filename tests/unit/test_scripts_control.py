@@ -36,10 +36,12 @@ def described(*groups: dict[str, Any], under_way: bool = False, blocked: str = "
 
 
 class FakeFunction:
-    """Answers `describe` with one description after the other (the last again and again), and other orders with `answer`."""
+    """Answers `describe` with one description after the other (the last again and again), `plan` with `plan` or a good one, other orders with `answer`."""
 
     def __init__(self, *descriptions: Any, answer: Any = None) -> None:
         self.descriptions, self.answer, self.orders = list(descriptions), answer or {"ok": True, "error": None}, []  # type: ignore[var-annotated]
+        self.plan: Any = None
+        self.before: Any = None
 
     def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:
         assert (FunctionName, InvocationType) == ("the-function", "RequestResponse")
@@ -47,7 +49,10 @@ class FakeFunction:
         self.orders.append(order)
         given = self.answer
         if order["command"] == "describe":
-            given = self.descriptions.pop(0) if len(self.descriptions) > 1 else self.descriptions[0]
+            given = self.before = self.descriptions.pop(0) if len(self.descriptions) > 1 else self.descriptions[0]
+        if order["command"] == "plan":
+            plan = {"to": order["to"] or GOOD, "wrong": None, "known": True, "final": "Wave2", "blocks": True, "choices": []}
+            given = self.plan or {**self.before, "plan": plan}
         if isinstance(given, Exception):
             raise given
         raised = {"FunctionError": "Unhandled"} if "errorMessage" in given else {}
@@ -76,7 +81,8 @@ class Place:
         self.world = a_world(self.root, aws, self.recorder, self.clock)
 
     def run(self, command: Any, *options: str, environment: str = "prod") -> int:
-        return int(command.main(["--env", environment, "--local", *options], self.world))
+        agreed = ["--yes"] if command is rollback else []
+        return int(command.main(["--env", environment, "--local", *agreed, *options], self.world))
 
 
 @pytest.fixture
@@ -93,7 +99,7 @@ def test_a_rollback_is_ordered_with_who_and_why_and_watched_to_its_end(make: Cal
     )
     assert place.run(rollback, "--reason", " it's slow ") == 0
     (order,) = place.function.given("rollback")
-    assert order == {"command": "rollback", "environment": "prod", "to": None, "reason": "it's slow", "by": CALLER, "force": False}
+    assert order == {"command": "rollback", "environment": "prod", "to": GOOD, "reason": "it's slow", "by": CALLER, "force": False}
     assert place.recorder.text.startswith("Target:")
     assert [line.split("] ")[1] for line in place.recorder.text.splitlines() if line.startswith("  [")] == ["d-1 begins", "done"]
     assert f"done: us-east-1/fleet run {GOOD[:12]}" in place.recorder.text and "make unblock ENV=prod" in place.recorder.text

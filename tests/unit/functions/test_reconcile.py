@@ -192,6 +192,32 @@ def test_a_description_names_groups_regions_and_what_is_in_flight(world: World) 
     assert [release["commit"] for release in answer["releases"]] == [GOOD, OLD]
 
 
+def test_a_plan_says_what_a_rollback_would_do_and_does_nothing(world: World) -> None:
+    before = dict(world.table.items)
+    answer = ask(world, "plan")
+    plan = answer["plan"]
+    assert answer["ok"] and (plan["to"], plan["wrong"], plan["final"], plan["blocks"], plan["known"]) == (OLD, None, "Wave2", True, True)
+    first = next(choice for choice in plan["choices"] if choice["commit"] == OLD)
+    assert first["good"] and first["passed"] == world.ledger.release(OLD).passed
+    assert set(first["bundles"]) == {name.removeprefix("prod/") for name in PROD} and all(first["bundles"].values())
+    assert all(group["since"] for group in answer["groups"])
+    assert dict(world.table.items) == before and world.created == []
+    refused = ask(world, "plan", to="dddddddddddd")["plan"]
+    assert refused["to"] is None and not refused["known"] and "not in the ledger" in refused["wrong"] and len(refused["choices"]) == 2
+    assert ask(world, "plan", environment="delta")["ok"] is False
+
+
+def test_a_plan_finds_a_bundle_in_a_groups_own_deployments_and_says_where_none_is(world: World) -> None:
+    release = world.ledger.release(OLD)
+    kept = {place: location for place, location in release.revisions.items() if "eu-west-1" not in place}
+    world.table.put({**world.table.items[(f"release#{OLD}", "-")], "revisions": kept}, None)
+    found = next(choice for choice in ask(world, "plan")["plan"]["choices"] if choice["commit"] == OLD)["bundles"]
+    assert found["eu-west-1/fleet"] is not None, "from its history"
+    world.fleets["prod/eu-west-1/fleet"].deployments[:] = world.fleets["prod/eu-west-1/fleet"].deployments[-1:]
+    found = next(choice for choice in ask(world, "plan")["plan"]["choices"] if choice["commit"] == OLD)["bundles"]
+    assert found["eu-west-1/fleet"] is None and found["us-west-2/fleet"] is not None
+
+
 class Door:
     """The pipeline's transition, and the metrics."""
 
