@@ -165,7 +165,8 @@ def _stage(passage: releases.Passage, pushed: float) -> str:
 
 def _figures(environment: Environment, period: Period, figures: Sequence[Figure]) -> list[str]:
     """The four, with what each is made of."""
-    counted = f"{period.releases} release{'' if period.releases == 1 else 's'} in {period.days:.3g} days"
+    days = f"{period.days:.3g}"
+    counted = f"{period.releases} release{'' if period.releases == 1 else 's'} in {days} day{'' if days == '1' else 's'}"
     if not figures:
         return ["", f"key figures of {environment.name}: none, for want of what could not be read"]
     rows = [(figure.name, _value(figure), "" if figure.value is None else figure.note.replace(" ", layout.FIRM)) for figure in figures]
