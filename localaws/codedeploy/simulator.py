@@ -62,8 +62,8 @@ class SimulatedWorld:
         self.clock = clock
         self.hosts: dict[str, SimulatedHost] = {}
         self.alarm_states: dict[str, str] = {}
-        self.denied: dict[str, str] = {}
-        """method name -> errorInformation code with which it is refused."""
+        self.denied: dict[str, str | WorldError] = {}
+        """method name -> errorInformation code with which it is refused, or the very error."""
         self.target_groups: dict[str, dict[str, tuple[str, float]]] = {}
         self.drain_seconds, self.health_seconds, self.service_seconds = 5.0, 3.0, 10.0
         self.proceeding: dict[str, float] = {}
@@ -145,7 +145,8 @@ class SimulatedWorld:
 
     def _allow(self, method: str) -> None:
         if method in self.denied:
-            raise WorldError(self.denied[method], f"{ROLE} is not allowed {method}")
+            why = self.denied[method]
+            raise why if isinstance(why, WorldError) else WorldError(why, f"{ROLE} is not allowed {method}")
 
 
 class PlainSigner:

@@ -12,8 +12,8 @@ def check(case: Case) -> Match | None:
     found = ended_with(case, "APPLICATION_MISSING", "DEPLOYMENT_GROUP_MISSING")
     if found is None:
         return None
-    return Match("certain", found.where, (f"{found.id} ended with {found.code}: {found.message}",
-                                             *(("it is not there now",) if found.settings and found.settings.missing else ())), (
+    now = ("it is not there now",) if found.settings and found.settings.missing else ()
+    return Match("certain", found.where, (f"{found.id} ended with {found.code}: {found.message}", *now), (
         f"Make it again: make deploy ENV={case.environment}; then release: {again(case)}",
         "Do not change infrastructure while a release is under way: make deploy refuses it, a console does not.",
     ), over_at(found), "The deployment group was deleted in mid-deployment")

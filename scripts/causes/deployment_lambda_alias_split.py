@@ -32,6 +32,6 @@ CAUSE = Cause(
     title="A Lambda alias points at two versions",
     document=Document("Lambda alias routing configuration", "https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html"),
     check=check,
-    rank=30,
+    rank=5,
     source="https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html",
 )

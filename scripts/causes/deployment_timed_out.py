@@ -12,9 +12,9 @@ def check(case: Case) -> Match | None:
     found = ended_with(case, "TIMEOUT")
     if found is None:
         return None
-    return Match("certain", found.where, (f"{found.id} ended with {found.code}: {found.message}",
-                                             *(f"{target.id} stood at {event.name}" for target in found.targets for event in target.events
-                     if event.status == "Failed" and event.message == found.message)), (
+    stood = (f"{target.id} stood at {event.name}" for target in found.targets for event in target.events
+             if event.status == "Failed" and event.message == found.message)
+    return Match("certain", found.where, (f"{found.id} ended with {found.code}: {found.message}", *stood), (
         "See which instance it waited for: the evidence names those that were in progress; each event may take an hour, an in-place deployment twelve.",
         "Shorter monitor times between zones (FirstZoneMonitorSeconds, ZoneMonitorSeconds), or more instances at a time (MinimumHealthyPercent).",
     ), over_at(found), "The deployment took longer than CodeDeploy allows")

@@ -118,7 +118,7 @@ def _never_received(event: Event) -> bool:
     return event.status == "Failed" and not event.script and not event.log and "was not able to receive the lifecycle event" in event.message
 
 
-_DENIED = r"AccessDenied|is not authorized to perform|403 Forbidden|\b403\b|denied: User"
+_DENIED = r"AccessDenied|Access Denied|is not authorized to perform|403 Forbidden|\b403\b|denied: User"
 _WORDS: tuple[tuple[str, str], ...] = (
     # Whatever else a script says after it, this is why.
     ("disk-full", r"[Nn]o space left on device|ENOSPC"),
@@ -178,6 +178,8 @@ def kind_of(deployment: Deployment, target: Target, event: Event) -> str:
     by_code = {"ScriptMissing": "script-missing", "ScriptNotExecutable": "script-not-executable"}.get(event.code)
     if by_code:
         return by_code
+    if re.search(r"failed with exit code 12[67]\b", text) and deployment.bundle and _windows(deployment.bundle.texts.get(event.script, "")):
+        return "line-ends"  # some shells only say that it is not found
     words = next((kind for kind, pattern in _PATTERNS if pattern.search(told)), "")
     if words:
         return words
@@ -186,6 +188,11 @@ def kind_of(deployment: Deployment, target: Target, event: Event) -> str:
     if re.search(r"failed to close STD(OUT|ERR)", text):
         return "script-left-open"
     return "script" if event.code == "ScriptFailed" else "event"
+
+
+def _windows(script: str) -> bool:
+    """Whether a script's first line, which names its interpreter, ends as lines do on Windows."""
+    return script.startswith("#!") and script.partition("\n")[0].endswith("\r")
 
 
 def _download(told: str) -> str:
