@@ -451,6 +451,8 @@ PUSH = denied("ecr:InitiateLayerUpload", f"arn:aws:ecr:{REGION}:{ACCOUNT}:reposi
 RECORDED = {
     # https://github.com/aws-samples/aws-modern-application-workshop/issues/95
     "build-push-denied": lambda: command(f"denied: {PUSH}"),
+    # https://github.com/actions/starter-workflows/issues/2647
+    "build-repository-missing": lambda: command("name unknown: The repository with name 'sample' does not exist in the registry with id '000000000000'"),
     # https://github.com/moby/buildkit/issues/3776
     "build-tag-immutable": lambda: command(
         "tag invalid: The image tag 'v1' already exists in the 'sample' repository and cannot be overwritten because the repository is immutable."),
@@ -499,6 +501,7 @@ NEAR = {
     "build-compile-failed": lambda: command("warning: SyntaxWarning: invalid escape sequence"),
     "build-docker-build-failed": lambda: command("The command docker build was not needed"),
     "build-push-denied": lambda: command(denied("ecr:GetAuthorizationToken")),
+    "build-repository-missing": lambda: command("The repository of the source does not exist"),
     "build-tag-immutable": lambda: command("the tag 'v1' already exists: fetch first"),
     "build-image-not-pulled": lambda: recorded(answer("PROVISIONING", "BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE", "toomanyrequests: try later"))[0],
     "build-timed-out": lambda: recorded(answer("QUEUED", "QUEUED_TIMED_OUT", "", "TIMED_OUT"))[0],
