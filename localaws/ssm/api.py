@@ -1,4 +1,5 @@
-"""State Manager's operations: CreateAssociation, DescribeAssociation, UpdateAssociation, DeleteAssociation, ListAssociations.
+"""State Manager's operations: CreateAssociation, DescribeAssociation, UpdateAssociation, DeleteAssociation, ListAssociations,
+DescribeInstanceAssociationsStatus; and DescribeInstanceInformation of the instances that it manages.
 
 An association of AWS-ConfigureAWSPackage with AWSCodeDeployAgent installs our agent on each instance that its targets mean, once per version,
 provided the instance's role may reach Systems Manager. Source:
@@ -40,11 +41,13 @@ class Api(Service):
         """Associations are reached by their own ARN, and documents by theirs where one is named."""
         association = f"arn:aws:ssm:{ctx.region}:{ctx.account}:association/{params.get('AssociationId', '*')}"
         document = f"arn:aws:ssm:{ctx.region}::document/{params.get('Name', '*')}"
+        if operation == "DescribeInstanceAssociationsStatus":
+            return [(f"ssm:{operation}", f"arn:aws:ec2:{ctx.region}:{ctx.account}:instance/{params.get('InstanceId', '*')}")]
         if operation == "CreateAssociation":
             return [("ssm:CreateAssociation", document)]
         if operation == "UpdateAssociation":
             return [("ssm:UpdateAssociation", association), *([("ssm:UpdateAssociation", document)] if params.get("Name") else [])]
-        return [(f"ssm:{operation}", "*" if operation == "ListAssociations" else association)]
+        return [(f"ssm:{operation}", "*" if operation in ("ListAssociations", "DescribeInstanceInformation") else association)]
 
     def create_association(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """Make an association; it runs at once on what it means, and on each such instance that comes later."""
@@ -92,6 +95,41 @@ class Api(Service):
                        if all(record.get(entry["key"]) == entry["value"] for entry in params.get("AssociationFilterList") or [])]
             names = ("Name", "AssociationId", "AssociationVersion", "Targets", "Overview", "AssociationName", "LastExecutionDate")
             return {"Associations": [{name: value for name, value in _describe(record).items() if name in names} for record in records]}
+
+    def describe_instance_information(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """Tell the managed instances: those that run and whose role lets SSM Agent register them; all, or those of the filter InstanceIds."""
+        wanted: set[str] | None = None
+        for entry in [*(params.get("Filters") or []), *(params.get("InstanceInformationFilterList") or [])]:
+            key, values = entry.get("Key") or entry.get("key"), entry.get("Values") or entry.get("valueSet") or []
+            if key != "InstanceIds":
+                raise ServiceError("InvalidInstanceInformationFilterValue", f"The local AWS filters managed instances by InstanceIds, not {key}.")
+            wanted = set(values) if wanted is None else wanted & set(values)
+        now = self.aws.clock.now()
+        return {"InstanceInformationList": [
+            {"InstanceId": one, "PingStatus": "Online", "LastPingDateTime": now, "PlatformType": "Linux", "ResourceType": "EC2Instance"}
+            for one in self._managed(ctx) if wanted is None or one in wanted]}
+
+    def describe_instance_associations_status(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """Tell what became of each association that means an instance."""
+        instance = params["InstanceId"]
+        if instance not in self._managed(ctx):
+            raise ServiceError("InvalidInstanceId", f"Instances [[{instance}]] not in a valid state for account {ctx.account}")
+        told = []
+        with self.lock:
+            for record in self._stores[ctx]["associations"].values():
+                execution = record["Executions"].get(instance)
+                if execution is not None:
+                    told.append({"AssociationId": record["AssociationId"], "AssociationName": record["AssociationName"], "Name": record["Name"],
+                                 "AssociationVersion": str(execution["Version"]), "InstanceId": instance, "ExecutionDate": execution["Time"],
+                                 "Status": execution["Status"], "DetailedStatus": execution["Status"], "ExecutionSummary": execution["Detail"][:512]})
+        return {"InstanceAssociationStatusInfos": told}
+
+    def _managed(self, ctx: Context) -> list[str]:
+        """Running instances that SSM Agent can register."""
+        ec2, hosts = self.aws.services.get("ec2"), self.aws.services.get("hosts")
+        if ec2 is None or hosts is None:
+            return []
+        return [one["InstanceId"] for one in ec2.records(ctx.account, ctx.region) if one["State"] == "running" and hosts.may(one["InstanceId"], AGENT_ACTION)]
 
     def start(self) -> None:
         """Look each second for instances on which an association is to run."""
