@@ -123,7 +123,7 @@ class _Page:
         else:
             self._wrapped(first, f"  {mark} ")
         for command in commands:
-            self._lines.append(redact(f"  {' ' * len(mark)}   {command}"))
+            self._lines.append(redact(f"  {' ' * len(mark)} {command}"))
 
     def items(self, words: Sequence[str]) -> None:
         """A list."""

@@ -392,7 +392,7 @@ def _ended(case: Case) -> float | None:
 
 
 def _attempts_of(place: Place) -> Callable[[], list[Attempted]]:
-    """The last deployment of each group of a place that ended badly: one call for all of a place's groups."""
+    """The last deployment of each group of a place that ended badly, taken back by CodeDeploy since or not: two calls for all of a place's groups."""
 
     def read() -> list[Attempted]:
         if not place.groups:
@@ -409,15 +409,26 @@ def _attempts_of(place: Place) -> Callable[[], list[Attempted]]:
                 raise
 
         nothing: list[Mapping[str, Any]] = []
-        found = []
-        for info in place.calls.attempt(f"deployment groups of {place.environment} in {place.region}", ask, nothing):
-            last = info.get("lastAttemptedDeployment") or {}
-            if last.get("status") in ("Failed", "Stopped"):
-                moment = last.get("endTime") or last.get("createTime")
-                found.append(Attempted(place, last["deploymentId"], last["status"], moment.timestamp() if moment else 0.0))
+        what = f"deployment groups of {place.environment} in {place.region}"
+        last = [info["lastAttemptedDeployment"] for info in place.calls.attempt(what, ask, nothing) if info.get("lastAttemptedDeployment")]
+        bad = [one for one in last if one.get("status") in ("Failed", "Stopped")]
+        found = [Attempted(place, one["deploymentId"], one["status"], _epoch(one.get("endTime") or one.get("createTime"))) for one in bad]
+        others = [one["deploymentId"] for one in last if one not in bad]
+        if not others:
+            return found
+        # A group whose last deployment is CodeDeploy's own way back has one before it that failed.
+        infos = place.calls.attempt(what, lambda: list(client.batch_get_deployments(deploymentIds=others)["deploymentsInfo"]), nothing)
+        for info in infos:
+            triggered = (info.get("rollbackInfo") or {}).get("rollbackTriggeringDeploymentId")
+            if info.get("creator") == "codeDeployRollback" and triggered:
+                found.append(Attempted(place, triggered, "Failed", _epoch(info.get("createTime"))))
         return found
 
     return read
+
+
+def _epoch(moment: Any) -> float:
+    return float(moment.timestamp()) if moment else 0.0
 
 
 def _broken_of(place: Place, shared: Sequence[str]) -> Callable[[], list[Broken]]:
