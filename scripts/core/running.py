@@ -77,6 +77,7 @@ class Group:
     since: float | None = None
     attempted: Release | None = None
     error: str = ""
+    description: str = ""
 
     @property
     def in_flight(self) -> bool:
@@ -151,6 +152,7 @@ def group(aws: Clients, region: str, scope: str, application: str, name: str, bu
         since=_epoch(successful.get("endTime")),
         attempted=attempted,
         error=str(failure.get("code", "")),
+        description=str(deployment.get("description") or ""),
     )
 
 

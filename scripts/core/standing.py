@@ -14,6 +14,8 @@ from scripts.core.running import Group, Release
 
 _HEALTHY_STACKS = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 _REASON_CHARACTERS = 300
+# The rollback function begins the description of each of its deployments with this; CodeDeploy calls their creator "user", as the pipeline's.
+_RECONCILER = "handsoff rollback"
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,8 @@ def _group(group: Group, status: Status, now: float) -> Iterable[str]:
         brings = ""
         if group.attempted and group.attempted.commit and (group.in_flight or group.attempted.commit != (release.commit if release else "")):
             brings = f" of {short(group.attempted.commit)}"
-        yield f"    last deployment {group.deployment_id}{brings}: {group.deployment_status or 'not readable'}, created by {group.creator or '-'}"
+        by = "handsoff's rollback" if group.description.startswith(_RECONCILER) else group.creator or "-"
+        yield f"    last deployment {group.deployment_id}{brings}: {group.deployment_status or 'not readable'}, created by {by}"
     rows = [
         (host.id, host.status, short(host.commit) if host.commit else "", f"for {span(now - host.since)}" if host.since else "")
         for host in group.instances

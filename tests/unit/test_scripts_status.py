@@ -63,13 +63,13 @@ def test_a_rollback_a_block_and_an_override_say_who_and_since_when(place: Place)
                     blocked={"reason": "faults in OneBox", "by": "handsoff", "at": int(NOW - 60), "rollback": "r-1"},
                     rollback={"id": "r-1", "bad": GOOD, "to": OLD, "reason": "faults", "by": "handsoff", "began": int(NOW - 65), "alarm": "Faults"},
                     override={"reason": "the remedy", "by": "someone", "at": int(NOW - 30), "commit": NEW, "execution": None})
-    place.deploy("prod-fleet", "d-back", OLD, "InProgress", creator="user")
+    place.deploy("prod-fleet", "d-back", OLD, "InProgress", description="handsoff rollback r-1 third")
     text = place.run(status)
     assert "ROLLBACK under way from aaaaaaaaaaaa to 000000000000 since 2025-12-31 23:58:55 UTC (1 min 5 s), by handsoff, alarm Faults: faults" in text
     assert "BLOCKED since 2025-12-31 23:59:00 UTC (1 min), by handsoff: faults in OneBox" in text and "make unblock ENV=prod" in text
     assert "override for cccccccccccc since 2025-12-31 23:59:30 UTC (30 s), by someone: the remedy" in text
     assert "onebox (us-east-1): aaaaaaaaaaaa for 3 h, DRIFT: desired is 000000000000" in text
-    assert "last deployment d-back of 000000000000: InProgress" in text
+    assert "last deployment d-back of 000000000000: InProgress, created by handsoff's rollback" in text
     (found,) = json.loads(place.run(status, "--json"))["environments"]
     group = next(one for one in found["releases"]["groups"] if one["scope"] == "fleet")
     assert group["in_flight"] == {"deployment": "d-back", "commit": OLD} and group["desired"] is False
