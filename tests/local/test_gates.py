@@ -69,14 +69,14 @@ def test_a_region_that_does_not_answer_fails_it(delivery: demo.Demonstration) ->
     assert f"{WEST} has not answered" in _said(delivery, shipped, "Gamma")
 
 
-def test_an_alarm_that_fires_since_before_the_stage_fails_it(delivery: demo.Demonstration) -> None:
-    """Prod's home Region is not deployed to in Wave2, so nothing stops that deployment; but the last gate vouches for all of prod."""
+def test_an_alarm_that_fires_since_before_the_deployment_fails_it(delivery: demo.Demonstration) -> None:
+    """The fleet's, which the one-box's deployment does not watch: only the gate vouches for all of the Region."""
     home = disturb.place_of(delivery, "prod", delivery.region)
-    with disturb.At(disturb.firing(home), "Wave2", "Enter", "Succeeded") as burning:
-        shipped = shipping.ship(delivery, "Home burns while the other Regions deploy", at_action=burning)
+    with disturb.At(disturb.firing(home), "OneBox", "Enter", "Succeeded") as burning:
+        shipped = shipping.ship(delivery, "The fleet burns while the one-box is deployed to", at_action=burning)
     assert burning.entered
-    shipping.came_back(delivery, shipped, "Wave2", "-Faults-", "reconciler")
-    assert "-Faults-" in _said(delivery, shipped, "Wave2")
+    shipping.came_back(delivery, shipped, "OneBox", "-Faults-", "reconciler")
+    assert "-high-severity of prod/us-east-1" in _said(delivery, shipped, "OneBox")
 
 
 def test_a_gate_without_requests_waits_and_then_fails_saying_so(delivery: demo.Demonstration) -> None:
