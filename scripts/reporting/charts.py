@@ -33,6 +33,7 @@ _THINNEST = 0.35
 # Bars so wide (percent) have room for their mark, and for their text: on a wide screen, on a narrow one or paper, on a phone.
 _ROOM_FOR_MARK = ((4.2, "n3"), (2.4, "n2"), (1.4, "n1"))
 _ROOM_FOR_TEXT = ((21.0, "n3"), (12.5, "n2"), (7.6, "n1"))
+_ROOM_FOR_COMMIT = ((27.0, "n3"), (16.5, "n2"), (9.8, "n1"))
 _MARKS = {
     "ok": "M1.5 5.5 4.5 8.5 9.5 2",
     "failed": "M2 2 9 9M9 2 2 9",
@@ -256,7 +257,7 @@ def hosts(axis: Axis, steps: Sequence[Step], classes: Mapping[str, str], names: 
         place = _widest(edges, heights, base, most)
         if place:
             left, width, middle = place
-            room = _room(width, _ROOM_FOR_TEXT)
+            room = _room(width, _ROOM_FOR_COMMIT)
             if room:
                 y = 4 + (HOSTS - 8) * (1 - middle / most) + 4
                 texts.append(

@@ -43,18 +43,19 @@ def report(scene: Scene, accounts: str, since: float, until: float, clock: Clock
     stages, releases, left_out, begun = _pipeline(home, since) if home and home.stack else ((), (), 0, {})
     book = _ledger(home) if home and home.stack else None
     releases = _marked(home.calls, book, releases) if home and book else releases
-    wheres = [where for where in scene.places if home is None or where.environment != home.environment]
+    every = [where for where in scene.places if home is None or where.environment != home.environment]
+    wheres = [where for where in every if where.stack is not None]
     jobs = {f"{where.environment}@{where.region}": partial(_place, scene.service, where, since, until, period, begun) for where in wheres}
     found = parallel.all_or_raise(jobs, clock)
     environments = tuple(
         _environment(name, [found[f"{name}@{where.region}"] for where in wheres if where.environment == name], home.calls if home else None, book, since)
         for name in dict.fromkeys(where.environment for where in wheres)
     )
-    everyone = [where.calls for where in (*wheres, *([home] if home else []))]
+    everyone = [where.calls for where in (*every, *([home] if home else []))]
     made = Report(
         service=scene.service,
         account=accounts,
-        regions=tuple(dict.fromkeys(where.region for where in wheres)),
+        regions=tuple(dict.fromkeys(where.region for where in wheres or every)),
         since=since,
         until=until,
         made=until,
@@ -64,10 +65,20 @@ def report(scene: Scene, accounts: str, since: float, until: float, clock: Clock
         releases_left_out=left_out,
         environments=environments,
         unreadable=everyone[0].unreadable if everyone else (),
-        notes=() if home and home.stack else ("The pipeline is not deployed, or could not be found.",),
+        notes=_absent(every, home),
         period=period,
     )
     return cropped(made) if crop else made
+
+
+def _absent(every: Sequence[Where], home: Where | None) -> tuple[str, ...]:
+    """What is not there. An environment that is nowhere is one that is not used, unless it is the only one that was asked for."""
+    there = {where.environment for where in every if where.stack is not None}
+    notes = [] if home and home.stack else ["The pipeline is not deployed, or could not be found."]
+    for where in every:
+        if where.stack is None and (where.environment in there or not there):
+            notes.append(f"{where.environment} is not deployed in {where.region}, or could not be found.")
+    return tuple(notes)
 
 
 def with_why(made: Report, why: Raw, unreadable: Sequence[Unreadable]) -> Report:
@@ -228,15 +239,13 @@ def _logged(entry: Raw) -> float | None:
 
 
 def _place(service: str, where: Where, since: float, until: float, period: int, begun: Mapping[str, str]) -> Place:
-    if where.stack is None:
-        return Place(where.region)
     spot = f"{where.environment} in {where.region}"
     bundles = running.Bundles()
     scopes = tuple(
         where.calls.attempt(
             f"deployments to {scope} of {spot}", partial(deployments.read, where, scope, application, group, since, begun, bundles), Scope(scope)
         )
-        for scope, application, group in prerequisites.deployment_groups(where.stack)
+        for scope, application, group in (prerequisites.deployment_groups(where.stack) if where.stack else ())
     )
     named: Raw = {}
     document = where.calls.attempt(f"the document of {spot}, which names its alarms and metrics", lambda: _document(where, service), named)

@@ -77,7 +77,9 @@ def verdict(report: Report) -> Verdict:
 def outcome(report: Report, release: Release) -> Outcome:
     """How one release went. Its rollbacks are those that began in its groups after its own deployment there, before the next one's."""
     failed = release.failed_stage
-    cause = _cause(failed) or first_line(release.bad)
+    why = report.why or {}
+    named = str(why.get("title") or "") if why.get("failing") and why.get("cause") and why.get("subject") == release.execution else ""
+    cause = named or _cause(failed) or first_line(release.bad)
     if release.status == "Succeeded":
         return Outcome("failed" if release.bad else "ok", "out, bad later" if release.bad else "out", cause)
     if release.status in RUNNING:
@@ -85,7 +87,7 @@ def outcome(report: Report, release: Release) -> Outcome:
     if release.status in ("Superseded", "Cancelled"):
         return Outcome("held", release.status.lower(), cause)
     back = _back(report, release)
-    word = "stopped" if release.status == "Stopped" else "failed"
+    word = ("stopped" if release.status == "Stopped" else "failed") + (f" in {failed.stage}" if failed else "")
     if back is None:
         return Outcome("stopped" if release.status == "Stopped" else "failed", word, cause)
     return Outcome("back", f"{word}, taken back", cause, back)

@@ -36,19 +36,20 @@ def releases(view: View) -> Markup | None:
 
 
 def _release_row(release: Release, told: Outcome) -> Markup:
-    failed = release.failed_stage
-    where = f" in {failed.stage}" if failed and told.kind in ("failed", "stopped", "back") else ""
-    cells = [
-        ("Release", [element("code", short(release.commit)), element("span", first_line(release.summary, 120), class_="small")], "row"),
-        ("Outcome", [charts.mark(told.kind), f"{told.word}{where}"], ""),
-        ("Cause", first_line(told.cause, 240) or "–", ""),
-        ("Began", moment(release.started), ""),
-        ("Took", span(release.ended - release.started) if release.ended is not None else "–", ""),
-        ("Way back", span(told.back_after) if told.back_after is not None else "–", ""),
-    ]
     return element(
-        "tr", [element("th", content, scope="row") if kind else element("td", content, data_name=name) for name, content, kind in cells], class_=told.kind
+        "tr",
+        element("th", element("code", short(release.commit)), element("span", first_line(release.summary, 120), class_="small"), scope="row"),
+        _cell("Outcome", charts.mark(told.kind), told.word),
+        _cell("Cause", first_line(told.cause, 240) or "–"),
+        _cell("Began", moment(release.started), whole=True),
+        _cell("Took", span(release.ended - release.started) if release.ended is not None else "–", whole=True),
+        _cell("Way back", span(told.back_after) if told.back_after is not None else "–", whole=True),
     )
+
+
+def _cell(name: str, *content: object, whole: bool = False) -> Markup:
+    """A cell that says its name where the table's head is not shown, as on a phone; `whole` keeps it on one line."""
+    return element("td", element("span", content), data_name=name, class_="whole" if whole else None)
 
 
 def deployments(view: View) -> Markup | None:
@@ -98,11 +99,10 @@ def _deployment_row(name: str, region: str, scope: Scope, one: Deployment) -> Ma
     return element(
         "tr",
         element("th", element("code", one.id), scope="row"),
-        element("td", f"{name}/{region}/{scope.name}", data_name="Where"),
-        element("td", element("code", short(one.commit)), data_name="Release"),
-        element("td", charts.mark(deployment_kind(one)), went, data_name="How it went"),
-        element("td", BY.get(one.by, one.by), data_name="Made by"),
-        element("td", moment(one.created), data_name="Began"),
-        element("td", span(one.ended - one.created) if one.ended is not None else "–", data_name="Took"),
-        class_=deployment_kind(one),
+        _cell("Where", f"{name}/{region}/{scope.name}", whole=True),
+        _cell("Release", element("code", short(one.commit))),
+        _cell("How it went", charts.mark(deployment_kind(one)), went),
+        _cell("Made by", BY.get(one.by, one.by)),
+        _cell("Began", moment(one.created), whole=True),
+        _cell("Took", span(one.ended - one.created) if one.ended is not None else "–", whole=True),
     )

@@ -62,7 +62,7 @@ def _place_charts(view: View, environment: Environment, place: Place, tops: Mapp
     requests = [Line("main", "all", traffic.requests, filled=True)]
     if "onebox" in traffic.by_scope:
         requests.append(Line("second", "onebox", traffic.by_scope["onebox"]))
-    faults = [Line("bad" if name != "onebox" else "second", name, points) for name, points in sorted(traffic.faults.items())]
+    faults = [Line("bad" if name != "onebox" else "bad second", name, points) for name, points in sorted(traffic.faults.items())]
     if any(value for _, value in traffic.refused):
         faults.append(Line("third", "balancer", traffic.refused))
     latency = [Line("main", "p99", _scaled(traffic.p99)), Line("second", "p50", _scaled(traffic.p50))]

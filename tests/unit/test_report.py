@@ -116,7 +116,7 @@ def test_the_page_says_what_happened() -> None:
     reader = read(made_up.story())
     assert "Release 77d0a6ee12c9 failed in OneBox and was taken back in 3 min 46 s; no host runs it any more." in reader.text
     assert "prod is blocked: Release 77d0a6ee12c9 was taken back" in reader.text
-    assert "Why: The alarm Faults of gamma fired while the release went out" in reader.text and "14.9 at 08:35" in reader.text
+    assert "Why: Requests to prod's one-box failed while 77d0a6ee12c9 ran there" in reader.text and "21.4 at 08:51" in reader.text
     assert "2026-11-24 08:00 to 09:10 UTC (1 h 10 min)" in reader.text
     assert "15 of 15" in reader.text and "1 out, 2 caught" in reader.text
     assert "requests, 110 failed (0.07 %)" in reader.text
@@ -285,7 +285,7 @@ def test_the_way_back_counts_from_the_first_alarm_to_the_last_host() -> None:
     assert told[GOOD].kind == "ok" and told[GOOD].back_after is None
     # First alarm at 2120 s, the other Region's rollback over at 2149 + 74 s.
     assert told[BAD].kind == "back" and told[BAD].back_after == pytest.approx(2149 + 74 - 2120)
-    assert told[BAD].word == "failed, taken back" and told[BAD].cause.startswith("Gate: One or more alarms have been activated")
+    assert told[BAD].word == "failed in Gamma, taken back" and told[BAD].cause.startswith("Gate: One or more alarms have been activated")
 
 
 @pytest.mark.parametrize(
@@ -612,6 +612,14 @@ def test_a_period_that_begins_later_knows_what_ran_before(open_account: Account)
     assert dict(hosts.of_environment(gamma, open_account.now - 30)[0].counts) == {GOOD: 3}
 
 
+def test_an_environment_that_is_not_used_is_left_out(open_account: Account) -> None:
+    scene = open_account.scene()
+    beta, elsewhere = Where("beta", REGION, open_account.calls, "b", None), Where("gamma", "us-west-2", open_account.calls, "g", None)
+    scene = dataclasses.replace(scene, places=(beta, *scene.places, elsewhere))
+    found = gather.report(scene, "test", open_account.began, open_account.now, RealClock(), False, "")
+    assert [one.name for one in found.environments] == ["gamma"] and found.notes == ("gamma is not deployed in us-west-2, or could not be found.",)
+
+
 def test_without_the_pipeline_the_bundles_say_which_release_it_is(open_account: Account) -> None:
     open_account.aws.denied = {"codepipeline:*"}
     found = open_account.report()
@@ -662,7 +670,7 @@ def test_an_empty_account_makes_a_report(tmp_path: Path) -> None:
     assert nothing.recorder.text.splitlines()[0].startswith("Target: local AWS")
     reader = Reader(target.read_text(encoding="utf-8"))
     assert "No release in this period; no alarm fires." in reader.text and "make report SINCE=2h LOCAL=1" in reader.text
-    assert "The pipeline is not deployed" in reader.text
+    assert "The pipeline is not deployed" in reader.text and "prod is not deployed in eu-west-1" in reader.text
 
 
 def test_without_any_permission_it_says_so(tmp_path: Path) -> None:
@@ -670,6 +678,51 @@ def test_without_any_permission_it_says_so(tmp_path: Path) -> None:
     assert command.main(["--env", "prod", "--local", "--out", str(tmp_path / "r.html")], nothing.world) == 0, nothing.recorder.errors
     assert "cloudformation:DescribeStacks" in nothing.recorder.text
     assert "Missing permission: cloudformation:DescribeStacks ." in Reader((tmp_path / "r.html").read_text(encoding="utf-8")).text
+
+
+def test_the_report_has_the_cause_that_why_names(open_account: Account, tmp_path: Path) -> None:
+    outputs = {
+        "sample-environment-gamma": {"ApplicationName": "app", "FleetDeploymentGroupName": "fleet"},
+        "sample-pipeline": {"PipelineName": "sample", "LedgerTableName": "ledger"},
+    }
+
+    def stacks(params: dict[str, Any]) -> dict[str, Any] | ServiceError:
+        name = params.get("StackName", "")
+        if name not in outputs:
+            return ServiceError("ValidationError", f"Stack with id {name} does not exist")
+        told = [{"OutputKey": key, "OutputValue": value} for key, value in outputs[name].items()]
+        return {"Stacks": [{"StackId": name, "StackName": name, "StackStatus": "UPDATE_COMPLETE", "CreationTime": 1.6e9, "Outputs": told}]}
+
+    aws, recorder, clock = open_account.aws, Recorder(), FakeClock()
+    clock.sleep(open_account.now - clock.now().timestamp())
+    aws.record("cloudformation", "DescribeStacks", stacks)
+    aws.record(
+        "codepipeline",
+        "GetPipeline",
+        {
+            "pipeline": {
+                "name": "sample",
+                "roleArn": "r",
+                "stages": [
+                    {
+                        "name": "Gamma",
+                        "actions": [
+                            {
+                                "name": "Deploy1",
+                                "actionTypeId": {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"},
+                                "configuration": {"ApplicationName": "app", "DeploymentGroupName": "fleet"},
+                            }
+                        ],
+                    }
+                ],
+            }
+        },
+    )
+    world = World(ROOT, {}, recorder.console, clock, lambda local, environ: aws)
+    assert command.main(["--env", "gamma", "--since", "1h", "--out", str(tmp_path / "r.html")], world) == 0, recorder.errors
+    reader = Reader((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "Release f4370d9bd541 failed in Gamma and was taken back in " in recorder.text
+    assert "Why: " in reader.text and "Evidence" in reader.text and "hunter2" not in reader.text, recorder.text
 
 
 def test_wrong_use() -> None:
