@@ -26,5 +26,5 @@ CAUSE = Cause(
     title="A file that is to be installed exists already",
     document=TROUBLE,
     check=check,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-same-files-different-app-specs",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-same-files-different-app-name",
 )

@@ -38,5 +38,5 @@ CAUSE = Cause(
     check=check,
     rank=8,
     clears=clears,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-auto-scaling.html#troubleshooting-auto-scaling-terminate-reboot",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-auto-scaling.html#troubleshooting-auto-scaling-reboot",
 )

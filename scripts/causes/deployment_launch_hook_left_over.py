@@ -41,5 +41,5 @@ CAUSE = Cause(
     document=SCALING_TROUBLE,
     check=check,
     rank=35,
-    source="https://repost.aws/knowledge-center/lifecycle-actions-code-deploy",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-auto-scaling.html#troubleshooting-auto-scaling-heartbeat",
 )

@@ -40,8 +40,8 @@ CAUSE = Cause(
     id="deployment-scale-out-meanwhile",
     area="deployment",
     title="A scale-out in mid-deployment installed the old revision",
-    document=Document("Scale-up events during a deployment", "https://docs.aws.amazon.com/codedeploy/latest/userguide/integrations-aws-auto-scaling.html#integrations-aws-auto-scaling-behaviors-mid-deployment"),
+    document=Document("Scale-out events during a deployment", "https://docs.aws.amazon.com/codedeploy/latest/userguide/integrations-aws-auto-scaling.html#integrations-aws-auto-scaling-behaviors-mixed-environment"),
     check=check,
     rank=40,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/integrations-aws-auto-scaling.html#integrations-aws-auto-scaling-behaviors-mid-deployment",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/integrations-aws-auto-scaling.html#integrations-aws-auto-scaling-behaviors-mixed-environment",
 )

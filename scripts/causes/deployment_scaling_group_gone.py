@@ -17,7 +17,7 @@ def check(case: Case) -> Match | None:
                 (f"Make it again, and the deployment group with it: make deploy ENV={case.environment}",
                  "An Auto Scaling group that was replaced has another name: let the same stack make both, so that they change together."),
                 over_at(one), f"The Auto Scaling group {names} is gone")
-    found = ended_with(case, "AUTO_SCALING_CONFIGURATION", "AUTOSCALING_VALIDATION_ERROR")
+    found = ended_with(case, "AUTO_SCALING_CONFIGURATION", "AUTOSCALING_VALIDATION_ERROR", "UNABLE_TO_SEND_ASG")
     if found is None:
         return None
     return Match(

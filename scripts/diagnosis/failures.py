@@ -142,7 +142,8 @@ _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _WORDS)
 _APPSPEC: tuple[tuple[str, str], ...] = (
     ("appspec-missing", r"did not find an AppSpec file|No such file or directory.*appspec\.ya?ml"),
     ("appspec-version", r"invalid version value"),
-    ("appspec-malformed", r"application specification file|invalid YAML|Psych::|did not find expected|AppSpec file"),
+    ("appspec-malformed", r"application specification file|appspec\.yml file contains unknown lifecycle events|invalid YAML|Psych::|did not find expected"
+                          r"|AppSpec file"),
 )
 
 

@@ -42,13 +42,15 @@ class _View(Service):
 
 class Ec2View(_View):
     states: dict[str, str]
+    profile = True
 
     def describe_instances(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         wanted = next(one["Values"] for one in params["Filters"] if one["Name"] == "instance-id")
         ended = {"Terminated": "terminated", "Terminating": "shutting-down"}
         return {"Reservations": [{"Instances": [{
             "InstanceId": host.id, "State": {"Code": 16, "Name": self.states.get(host.id, ended.get(host.lifecycle, "running"))}, "LaunchTime": 1.69e9,
-            "IamInstanceProfile": {"Arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/host", "Id": "AIPA"}, "Tags": [{"Key": "Name", "Value": "fleet"}]}
+            "Tags": [{"Key": "Name", "Value": "fleet"}], **({
+                "IamInstanceProfile": {"Arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/host", "Id": "AIPA"}} if self.profile else {})}
             for host in self.hosts() if host.id in wanted]}]}
 
 

@@ -109,6 +109,19 @@ def test_a_bundle_that_is_good_has_none_of_these_causes(scene: Scene) -> None:
     assert scene.why(identity).first is None
 
 
+def test_a_command_that_is_not_found_is_not_about_line_ends(scene: Scene) -> None:
+    scene.bundle("two", with_hook("exec /no/such/command"))
+    assert first(scene.why(ship_bad(scene))) == "deployment-hook-failed"
+
+
+@made("deployment-appspec-malformed", "recorded")
+def test_an_event_that_codedeploy_does_not_know() -> None:
+    """command_executor.rb of https://github.com/aws/aws-codedeploy-agent."""
+    scene = Scene()
+    words = 'appspec.yml file contains unknown lifecycle events: ["AfterLunch"]'
+    assert first(scene.why(ship_bad(scene, saying("BeforeInstall", message=words)))) == "deployment-appspec-malformed"
+
+
 @made("deployment-hook-not-executable", "made")
 def test_a_script_that_cannot_be_made_executable(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, mode: int) -> None:
@@ -332,6 +345,15 @@ def test_a_host_that_nobody_reaches() -> None:
         host.alive = False
     scene.ssm.pings = dict.fromkeys(scene.world.hosts, "ConnectionLost")
     assert first(scene.why(str(scene.sim.ship("two")["deploymentId"]))) == "deployment-host-unreachable"
+
+
+@made("deployment-instance-profile-missing", "made")
+def test_an_instance_without_a_profile() -> None:
+    scene = Scene("abc")
+    for host in scene.hosts:
+        host.alive = False
+    scene.ec2.profile = False
+    assert first(scene.why(str(scene.sim.ship("one")["deploymentId"]))) == "deployment-instance-profile-missing"
 
 
 @made("deployment-instance-stopped", "made")
