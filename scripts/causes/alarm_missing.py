@@ -22,7 +22,7 @@ def check(case: Case) -> Match | None:
         failed = [each for each in watching if _unexplained(each)]
         if not named and not failed:
             continue
-        where = watching[0].where if watching else alarm.region
+        where = fired.place(case, alarm, (alarm.name,), " ".join(named))
         groups = tuple(f"deployment group {each.settings.name} names it" for each in watching if each.settings)
         ends = [at for at in (*(each.ended for each in failed or watching), *(action.ended or action.started for action in case.actions)) if at]
         return Match("certain" if named else "likely", where,

@@ -20,7 +20,7 @@ def check(case: Case) -> Match | None:
         made = ", ".join(f"{namespace} {name}" for namespace, name in alarm.metrics)
         dimensions = ", ".join(f"{key}={value}" for key, value in alarm.dimensions.items())
         namespace, metric = alarm.metrics[0] if alarm.metrics else ("<namespace>", "<metric>")
-        return Match("certain" if moments else "likely", _where(case, alarm.name, alarm.region), (
+        return Match("certain" if moments else "likely", fired.place(case, alarm, (alarm.name,), " ".join(text for text, _ in told)), (
             f"alarm {alarm.name} ({alarm.region}) is INSUFFICIENT_DATA since {fired.stamp(alarm.since)}",
             *((f"it is made of {made}" + (f" with {dimensions}" if dimensions else ""),) if made else ()),
             *((f"it treats missing data as {alarm.treats_missing or 'missing'}",) if not alarm.composite else ())), (
@@ -30,11 +30,6 @@ def check(case: Case) -> Match | None:
             f"(make deploy ENV={case.environment}). One that is rightly sparse: TreatMissingData notBreaching, or FILL(m, 0) in its math."),
             min(moments, default=None), f"Alarm {alarm.name} has no data")
     return None
-
-
-def _where(case: Case, name: str, region: str) -> str:
-    watching = [each for each in case.deployments if each.region == region and each.settings and name in each.settings.alarms]
-    return watching[0].where if watching else region
 
 
 CAUSE = Cause(

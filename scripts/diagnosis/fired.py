@@ -74,7 +74,7 @@ def _firing(case: Case, alarm: Alarm) -> Firing:
     end = deployment.ended if deployment is not None and deployment.ended is not None else case.now
     moments = [at for at in alarm.fired if at <= end] or list(alarm.fired[:1])
     at = moments[-1] if moments else alarm.since if alarm.state == "ALARM" else None
-    where = deployment.where if deployment is not None else _place(case, alarm, above, text)
+    where = deployment.where if deployment is not None else place(case, alarm, above, text)
     return Firing(alarm, at, where, deployment is not None or bool(text), deployment)
 
 
@@ -121,8 +121,11 @@ def _speaks_of(text: str, names: Iterable[str], region: str) -> bool:
     return any(speaks(text, name) for name in names) and (not regions or region in regions)
 
 
-def _place(case: Case, alarm: Alarm, names: Iterable[str], text: str) -> str:
-    """`<Region>/<scope>`: as the gate says it, else by the group that watches the alarm; an alarm of no scope is the Region's."""
+def place(case: Case, alarm: Alarm, names: Iterable[str], text: str) -> str:
+    """`<Region>/<scope>` of an alarm, or of the composites over it (`names`): as the gate says it (`text`), else by the group that watches the alarm.
+
+    An alarm of no scope is the Region's.
+    """
     for name in names:
         told = re.search(rf"{re.escape(name)} of [\w-]+/{re.escape(alarm.region)}/([\w-]+)", text)
         if told:

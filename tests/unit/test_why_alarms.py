@@ -18,7 +18,7 @@ from localaws.cloudformation.resources import fit
 from localaws.cloudwatch.api import Api
 from localaws.codedeploy.simulator import ACCOUNT, REGION, Simulation
 from localaws.service import Context
-from scripts.diagnosis import alarms, fired
+from scripts.diagnosis import alarms, deployments, fired
 from scripts.diagnosis.calls import Calls
 from scripts.diagnosis.case import Action, Alarm, Case, Deployment, Event, Group, Target
 from scripts.diagnosis.judge import judge
@@ -172,6 +172,7 @@ def test_an_alarm_that_stopped_a_deployment_is_explained(place: Place, bad: dict
     assert "its data points that fired it (UTC)" in text and f"it stopped deployment {deployment.id}" in text
     assert any("make rollback ENV=gamma" in step for step in match.fix)
     assert ("alarm-active-before", "the alarm was OK when the deployment was created") in verdict.ruled_out
+    assert not [each.cause.id for each in verdict.others if each.match.certainty == "certain"]
 
 
 @pytest.mark.parametrize(("bad", "cause"), [(each.values[0], each.values[1]) for each in STOPPED])
@@ -235,6 +236,12 @@ def test_an_alarm_that_the_group_names_and_that_is_gone(place: Place) -> None:
     assert "make deploy ENV=gamma" in verdict.first.match.fix[0]
 
 
+def test_an_alarm_that_a_gate_misses(place: Place) -> None:
+    gate = place.gate(f"gamma Gamma: release aaa does not pass. Alarm gone of gamma/{REGION}/fleet does not exist: nobody watches.")
+    first = judge(place.case(None, "gone", actions=(gate,))).first
+    assert first is not None and (first.cause.id, first.match.where, first.match.certainty) == ("alarm-missing", f"{REGION}/fleet", "certain")
+
+
 def test_an_alarm_that_is_missing_is_no_cause_where_a_hook_failed(place: Place) -> None:
     event = Event("ValidateService", "Failed", code="ScriptFailed", script="hooks/validate.sh", message="it broke", ended=1.0)
     deployment = dataclasses.replace(place.ship(bad_after=None), status="Failed", code="HEALTH_CONSTRAINTS",
@@ -252,7 +259,7 @@ def test_an_alarm_without_data_that_a_gate_waited_for(place: Place) -> None:
     place.simulation.run(20)
     gate = place.gate(f"gamma Gamma: Not proven within 5 min: Alarm orders of gamma/{REGION}/fleet has no data: it has judged nothing.")
     verdict = judge(place.case(None, "orders", actions=(gate,)))
-    assert verdict.first is not None and verdict.first.cause.id == "alarm-without-data"
+    assert verdict.first is not None and verdict.first.cause.id == "alarm-without-data" and verdict.first.match.where == f"{REGION}/fleet"
     assert "aws cloudwatch list-metrics --region us-east-1 --namespace Shop --metric-name Orders" in verdict.first.match.fix[0]
     quiet = judge(place.case(None, "orders", actions=(place.gate("gamma Gamma: too few requests"), )))
     assert quiet.first is None or quiet.first.match.certainty != "certain"
@@ -287,6 +294,17 @@ def test_a_gate_that_names_the_composite_leads_to_the_alarm_under_it(place: Plac
     # The same composite of another Region is another alarm.
     elsewhere = judge(place.case(None, "sample-gamma-high-severity", actions=(place.gate("Alarm sample-gamma-high-severity of gamma/us-west-2 is firing."),)))
     assert elsewhere.first is not None and elsewhere.first.match.certainty == "likely"
+
+
+def test_with_the_deployments_own_reader_the_alarm_is_all_that_is_named(place: Place) -> None:
+    shipped = place.ship(metric=FAULTS[0], values=FAULTS[1])
+    deployment = deployments.read(place.calls, REGION, shipped.id)
+    verdict = judge(place.case(deployment))
+    assert verdict.first is not None and (verdict.first.cause.id, verdict.first.match.where) == ("alarm-requests-failed", f"{REGION}/fleet")
+    assert verdict.others == (), "that an alarm stopped it goes without saying"
+    place.aws.denied = {"cloudwatch:DescribeAlarms"}
+    untold = judge(place.case(deployment)).first
+    assert untold is not None and untold.cause.id == "deployment-stopped-by-alarm"
 
 
 def test_an_alarm_that_is_quiet_again_is_read_from_its_history(place: Place) -> None:
