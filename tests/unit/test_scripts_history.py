@@ -82,7 +82,7 @@ def test_a_history_of_many_pages_takes_a_bounded_number_of_calls(place: Place) -
     place.executions = [execution(f"e-{number}", f"{number:040x}", NOW - number * HOUR, "Succeeded") for number in range(1, 301)]
     place.actions = [one for number in range(1, 301) for one in way(f"e-{number}", NOW - number * HOUR, "Wave1")]
     document = json.loads(place.run(history, "--limit", "200", "--since", "52w", "--json"))
-    assert len(document["releases"]) == 200 and document["more"] and all(one["outcome"] == "good" for one in document["releases"])
+    assert len(document["releases"]) == 200 and document["more"] and all(len(one["stages"]) == 5 for one in document["releases"])
     called = [operation for _, operation in place.aws.called]
     assert (called.count("ListPipelineExecutions"), called.count("BatchGetItem")) == (3, 2)
     assert called.count("ListActionExecutions") <= 21, "ten actions of an execution, a hundred in a call, and one page to see that it is over"
@@ -158,6 +158,13 @@ def test_a_mark_is_of_the_way_in_which_it_was_set_not_of_those_before_and_after(
     found = rows([third, second, first], [*way("e-3", NOW + 2 * DAY, "OneBox", "Enter", "is marked bad"), *way("e-2", NOW + DAY, "OneBox", "Gate", "fires"),
                                           *way("e-1", NOW, "Wave1")], marks={NEW: mark(NOW + DAY + 900)})
     assert [row.outcome for row in found] == ["refused", "bad", "good"]
+
+
+def test_a_way_back_before_it_began_is_not_its_own() -> None:
+    log = [entry("20:00", "done", to=GOOD), entry("05:00", "rollback", bad=NEW, to=GOOD)]
+    run = execution("e", NEW, NOW + HOUR, "Failed")
+    (row,) = rows([run], way("e", NOW + HOUR, "OneBox", "Gate", "fires"), marks={NEW: mark(NOW + HOUR + 900)}, log=log)
+    assert (row.outcome, row.rollback) == ("bad", None)
 
 
 @pytest.mark.parametrize(("status", "outcome"), [("Superseded", "superseded"), ("Stopped", "stopped"), ("InProgress", "under way"), ("Stopping", "under way")])
