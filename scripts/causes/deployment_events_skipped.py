@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from scripts.causes import (
+    deployment_agent_cut_off,
+    deployment_agent_not_installed,
+    deployment_agent_not_running,
+    deployment_host_unreachable,
+    deployment_instance_profile_missing,
+    deployment_instance_stopped,
+)
 from scripts.diagnosis.case import Case
 from scripts.diagnosis.failures import TROUBLE, answered, look_at, over_at, silent
 from scripts.diagnosis.judge import Cause, Match
 
+_MORE_EXACT = (deployment_agent_cut_off, deployment_agent_not_installed, deployment_agent_not_running, deployment_host_unreachable,
+               deployment_instance_profile_missing, deployment_instance_stopped)
+
 
 def check(case: Case) -> Match | None:
-    """An instance whose agent took up no event: what AWS calls "all lifecycle events skipped"."""
+    """An instance whose agent took up no event, what AWS calls "all lifecycle events skipped", where nothing that was read says why."""
+    if any(cause.check(case) is not None for cause in _MORE_EXACT):
+        return None
     for deployment, target in silent(case):
         quiet = [one for where, one in silent(case) if where is deployment]
         skipped = all(event.status == "Skipped" for event in target.events)

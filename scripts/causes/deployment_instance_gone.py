@@ -22,11 +22,11 @@ def check(case: Case) -> Match | None:
 
 
 def clears(case: Case) -> str | None:
-    """EC2 still has the instances that failed."""
+    """EC2 still has the instances."""
     for one in failed(case):
         known = [target.instance for target in one.targets if target.instance and target.instance.state]
         if known and not any(instance.state in GONE_STATES for instance in known):
-            return f"the {len(known)} instances that failed are still there"
+            return f"the {len(known)} instances on which {one.id} did not succeed are still there"
     return None
 
 

@@ -150,6 +150,14 @@ def test_a_file_that_is_there_already(scene: Scene, tmp_path: Path) -> None:
     assert verdict.first and any("OVERWRITE" in step for step in verdict.first.match.fix)
 
 
+@made("deployment-event-failed", "made")
+def test_a_file_that_is_to_be_installed_and_is_not_there(scene: Scene, tmp_path: Path) -> None:
+    scene.bundle("two", {"appspec.yml": f"version: 0.0\nos: linux\nfiles:\n  - source: gone.conf\n    destination: {tmp_path}/opt\n"})
+    verdict = scene.why(ship_bad(scene))
+    assert first(verdict) == "deployment-event-failed"
+    assert "No such file or directory" in "\n".join(verdict.first.match.evidence if verdict.first else ())
+
+
 @made("deployment-previous-stop-failed", "made")
 def test_the_previous_revision_cannot_be_stopped(scene: Scene) -> None:
     scene.bundle("one", with_hook('echo cannot stop >&2; exit 3', "ApplicationStop"))
@@ -312,7 +320,7 @@ def test_one_silent_agent_among_others_that_answer() -> None:
     verdict = scene.why(str(scene.sim.ship("two")["deploymentId"]))
     assert first(verdict) == "deployment-agent-not-running"
     assert verdict.first and "the agent ran events on 1 of 3 instances" in verdict.first.match.evidence
-    assert not named(verdict) & {"deployment-agent-cut-off", "deployment-agent-not-installed"}
+    assert named(verdict) == {"deployment-agent-not-running"}
 
 
 @made("deployment-agent-not-running", "made")
