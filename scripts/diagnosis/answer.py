@@ -19,6 +19,7 @@ from scripts.diagnosis.redact import redact, redact_all, redact_lines
 SCHEMA = 1
 WIDEST = 120
 """Lines longer than this are hard to read, however wide the terminal is."""
+MOST_RULED_OUT = 7
 _COMMAND = re.compile(r"(?<=[:;,])\s+(?=(?:aws|make|git|docker|curl|python) \S)")
 _STARTS = re.compile(r"(?:aws|make|git|docker|curl|python) \S")
 
@@ -27,7 +28,7 @@ def failing(case: Case, verdict: Verdict) -> bool:
     """Whether something is failing: a cause says so, or something failed for a reason that none knows."""
     if verdict.first is not None and verdict.first.match.certainty != "possible":
         return verdict.first.cause.failing
-    return _failed(case)
+    return _failed(case) or _unread(case)
 
 
 def document(case: Case, verdict: Verdict, calls: int) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def text(case: Case, verdict: Verdict, calls: int, width: int | None) -> str:
         page.items(tuple(f"{one.partition(': ')[0]}: make why ENV={case.environment} {one.partition(': ')[2]}" for one in case.also))
     if first is not None and verdict.ruled_out and _failed(case):
         page.head("ruled out")
-        page.items(tuple(f"{cause}: {why}" for cause, why in verdict.ruled_out))
+        page.items(_ruled_out(verdict.ruled_out))
     holds = [hold for hold in case.holds if first is None or not _says(first, hold)]
     if holds:
         page.head("holds releases back, and is no failure")
@@ -144,6 +145,16 @@ class _Page:
         return "\n".join(self._lines)
 
 
+def _ruled_out(found: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each reason, with the causes that it rules out; not more lines than one reads."""
+    by_reason: dict[str, list[str]] = {}
+    for cause, why in found:
+        by_reason.setdefault(why, []).append(cause)
+    lines = [f"{why}: not {', '.join(causes)}" for why, causes in by_reason.items()]
+    left = len(lines) - MOST_RULED_OUT
+    return lines if left <= 1 else [*lines[:MOST_RULED_OUT], f"and for {left} more reasons (JSON=1 has them all)"]
+
+
 def _finding(page: _Page, one: Finding, case: Case) -> None:
     page.line("")
     page.line(f"{'Cause' if one.cause.failing else 'Reason'} ({one.match.certainty}): {one.title}")
@@ -162,10 +173,12 @@ def _finding(page: _Page, one: Finding, case: Case) -> None:
 def _headline(case: Case, verdict: Verdict) -> list[str]:
     bad = failing(case, verdict)
     lines = [f"{case.environment}: {_about(case)}"]
-    if not bad and not _failed(case):
-        lines = [f"{case.environment}: nothing is failing." + (f" {_newest(case)}" if case.execution else "")]
-    elif not bad and verdict.first is not None:
-        lines.append("This is not a failure of the release.")
+    if not bad and case.about == "nothing":
+        # What could not be read may fail all the same: that is not for us to say.
+        known = "nothing that could be read is failing" if case.unreadable else "nothing is failing"
+        lines = [f"{case.environment}: {known}." + (f" {_newest(case)}" if case.execution else "")]
+    elif not bad:
+        lines.append("This is not a failure of the release." if verdict.first is not None else "It is not failing.")
     return lines
 
 
@@ -209,7 +222,14 @@ def _failed(case: Case) -> bool:
     return execution or any(one.status in ("Failed", "Stopped") for one in case.deployments) or bool(case.stacks)
 
 
+def _unread(case: Case) -> bool:
+    """Whether what was named is there, and could not be read: it is not said to be well."""
+    return case.about in ("deployment", "stack") and not case.deployments and not case.stacks
+
+
 def _unknown(case: Case) -> str:
+    if _unread(case):
+        return f"The {case.about} could not be read"
     return "No cause of the catalogue matches" if _failed(case) else "Nothing is failing"
 
 

@@ -140,8 +140,11 @@ def collect(scene: Scene, asked: Asked, now: float) -> Case:
 
 def _newest(scene: Scene, overview: Overview | None, now: float) -> Case:
     failure = executions.newest_failure(scene.home.calls, overview, scene.asked) if scene.home and overview else None
-    attempted = [one for found in _together([_attempts_of(place) for place in scene.places]) for one in found]
-    broken = [one for found in _together([_broken_of(place, scene.shared) for place in scene.places]) for one in found]
+    since = (failure.execution.started or 0.0) if failure else 0.0
+    attempted = [one for found in _together([_attempts_of(place, since) for place in scene.places]) for one in found]
+    # What the environment stands on is asked only where nothing of its own explains anything.
+    shared = () if failure or attempted else scene.shared
+    broken = [one for found in _together([_broken_of(place, shared) for place in scene.places]) for one in found]
     began = {action.external for action in failure.actions} if failure else set()
     attempted = sorted((one for one in attempted if one.deployment not in began), key=lambda one: -one.at)
     broken.sort(key=lambda one: -one.at)
@@ -197,6 +200,7 @@ def _execution_named(scene: Scene, overview: Overview | None, identity: str, now
 
 
 def _deployment_named(scene: Scene, overview: Overview | None, identity: str, now: float) -> Case:
+    refused = False
     for place in _everywhere(scene, overview):
         try:
             place.calls.client("codedeploy", place.region).get_deployment(deploymentId=identity)
@@ -204,11 +208,11 @@ def _deployment_named(scene: Scene, overview: Overview | None, identity: str, no
             if error_code(error) in ("DeploymentDoesNotExistException", "InvalidDeploymentIdException"):
                 continue
             place.calls.refused(f"deployment {identity} in {place.region}", error)
+            refused = True
             continue
         read = _read_deployment(place.calls, place.region, identity, scene)()
         case = replace(_empty(scene, now), about="deployment", subject=identity, region=place.region, deployments=(read,) if read else ())
         return replace(case, alarms=_alarms(scene, case))
-    refused = next((calls.unreadable for calls in (place.calls for place in scene.places)), ())
     if refused:
         return replace(_empty(scene, now), about="deployment", subject=identity)
     looked = ", ".join(dict.fromkeys(place.region for place in _everywhere(scene, overview))) or "no Region"
@@ -223,11 +227,11 @@ def _stack_named(scene: Scene, name: str, now: float) -> Case:
             there.append((place.region, found.id))
             operation = _read_stack(place.calls, place.region, name)()
             if operation is not None:
-                return replace(_empty(scene, now), about="stack", subject=name, region=place.region, stacks=(operation,))
+                case = replace(_empty(scene, now), about="stack", subject=name, region=place.region, stacks=(operation,))
+                return replace(case, alarms=_alarms(scene, case))
     if there:
         return replace(_empty(scene, now), subject=name, region=there[0][0], running=f"the newest operation of {name} did not fail")
-    refused = next((place.calls.unreadable for place in scene.places), ())
-    if refused:
+    if any(one.what.startswith(f"the stack {name} ") for place in scene.places[:1] for one in place.calls.unreadable):
         return replace(_empty(scene, now), about="stack", subject=name)
     looked = ", ".join(dict.fromkeys(place.region for place in scene.places))
     raise WrongUse(f"STACK={name}: there is no such stack", f"looked in {looked}", f"make status ENV={scene.environment} lists them")
@@ -344,7 +348,7 @@ def _read_stack(calls: Calls, region: str, name: str) -> Callable[[], Stack | No
 
 
 def _alarms(scene: Scene, case: Case) -> tuple[Alarm, ...]:
-    """The alarms that the case speaks of: those of its deployments' groups, and those that Enter or Gate named."""
+    """The alarms that the case speaks of: those of its deployments' groups, those that Enter or Gate named, and triggers of a stack."""
     wanted: dict[tuple[str, str], list[str]] = {}
     begun: list[float] = []
     for deployment in case.deployments:
@@ -356,6 +360,13 @@ def _alarms(scene: Scene, case: Case) -> tuple[Alarm, ...]:
             begun.append(action.started)
             for name, region in _ALARM.findall(action.message):
                 wanted.setdefault((action.environment, region), []).append(name)
+    for stack in case.stacks:
+        # Where a resource failed, no alarm took the stack back.
+        if stack.triggers and all(event.logical_id == stack.name for event in stack.failures[:1]):
+            begun.append(stack.began or case.now)
+            place = next((one for one in scene.places if (one.stack_name, one.region) == (stack.name, stack.region)), None)
+            environment = place.environment if place else scene.environment
+            wanted.setdefault((environment, stack.region), []).extend(stack.triggers)
     if not wanted:
         return ()
     since, until = min(begun) - AROUND_SECONDS, min(case.now, (_ended(case) or case.now) + AROUND_SECONDS)
@@ -391,8 +402,11 @@ def _ended(case: Case) -> float | None:
 # What failed outside of the pipeline
 
 
-def _attempts_of(place: Place) -> Callable[[], list[Attempted]]:
-    """The last deployment of each group of a place that ended badly, taken back by CodeDeploy since or not: two calls for all of a place's groups."""
+def _attempts_of(place: Place, since: float) -> Callable[[], list[Attempted]]:
+    """The last deployment of each group of a place that ended badly, taken back by CodeDeploy since or not: two calls for all of a place's groups.
+
+    One that ended well and began before `since` is not asked what it was.
+    """
 
     def read() -> list[Attempted]:
         if not place.groups:
@@ -402,7 +416,8 @@ def _attempts_of(place: Place) -> Callable[[], list[Attempted]]:
 
         def ask() -> list[Mapping[str, Any]]:
             try:
-                return list(client.batch_get_deployment_groups(applicationName=place.groups[0][1], deploymentGroupNames=names)["deploymentGroupsInfo"])
+                answer = client.batch_get_deployment_groups(applicationName=place.groups[0][1], deploymentGroupNames=names)
+                return list(answer["deploymentGroupsInfo"])
             except ClientError as error:
                 if error_code(error) in ("ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"):
                     return []  # gone: `make status` and the next deployment say so
@@ -413,7 +428,7 @@ def _attempts_of(place: Place) -> Callable[[], list[Attempted]]:
         last = [info["lastAttemptedDeployment"] for info in place.calls.attempt(what, ask, nothing) if info.get("lastAttemptedDeployment")]
         bad = [one for one in last if one.get("status") in ("Failed", "Stopped")]
         found = [Attempted(place, one["deploymentId"], one["status"], _epoch(one.get("endTime") or one.get("createTime"))) for one in bad]
-        others = [one["deploymentId"] for one in last if one not in bad]
+        others = [one["deploymentId"] for one in last if one not in bad and _epoch(one.get("createTime")) >= since]
         if not others:
             return found
         # A group whose last deployment is CodeDeploy's own way back has one before it that failed.

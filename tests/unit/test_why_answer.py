@@ -165,6 +165,18 @@ def test_read_only_credentials_that_lack_something_are_told_what_and_the_rest_is
     assert not [one for one in whole.aws.called if one[1] in ("Invoke", "PutItem", "StartPipelineExecution")]
 
 
+def test_what_may_not_be_read_is_not_said_to_be_well(tmp_path: Path) -> None:
+    whole = Whole(tmp_path).fails_in_gamma()
+    whole.aws.denied |= {"codepipeline:*", "codedeploy:*"}
+    # The refusal of a service whose answers are recorded here is the check of its permission all the same.
+    assert whole.why() == 0
+    assert "gamma: nothing that could be read is failing." in whole.recorder.text
+    assert "allow codepipeline:GetPipelineState" in whole.recorder.text and "allow codedeploy:BatchGetDeploymentGroups" in whole.recorder.text
+    failed = list(whole.scene.sim.api._stores[whole.scene.sim.ctx]["deployments"])[1]
+    assert whole.why("--deployment", failed) == 1
+    assert f"deployment {failed} could not be read" in whole.recorder.text and "allow codedeploy:GetDeployment" in whole.recorder.text
+
+
 def test_exit_codes(tmp_path: Path) -> None:
     whole = Whole(tmp_path).fails_in_gamma()
     assert whole.why("--execution", "no-such") == 2
@@ -177,6 +189,7 @@ def test_exit_codes(tmp_path: Path) -> None:
     assert whole.why("--stack", "a", "--deployment", "d-1") == 2
     deployment = next(iter(whole.scene.sim.api._stores[whole.scene.sim.ctx]["deployments"]))
     assert whole.why("--deployment", deployment) == 0  # the first release went well
+    assert "succeeded" in whole.recorder.text and "It is not failing." in whole.recorder.text
     assert why.main(["--env", "nowhere"], World(whole.root, {}, Recorder().console, Clock(whole.scene), lambda local, given: whole.aws)) == 2
     assert why.main(["--help"]) == 0
 
@@ -294,7 +307,7 @@ def test_what_no_cause_explains_is_shown_as_it_was_found() -> None:
 def test_what_is_no_failure_says_so() -> None:
     case = replace(long_case(), execution=Execution("e-1", "Superseded", superseded_by="e-2"), actions=(), deployments=(), stacks=(), holds=())
     shown = page(case, 80)
-    assert "This is not a failure of the release." in shown or "nothing is failing" in shown
+    assert shown.startswith("gamma: execution e-1 was superseded") and "This is not a failure of the release." in shown
     assert "Reason (certain): A newer execution took its place" in shown
     assert not answer.failing(case, judge(case))
 

@@ -9,7 +9,7 @@ from why_world import Pipe
 
 from scripts.core.errors import WrongUse
 from scripts.diagnosis import answer
-from scripts.diagnosis.judge import judge
+from scripts.diagnosis.judge import catalogue, judge
 
 
 @pytest.fixture
@@ -123,3 +123,41 @@ def test_throttling_is_survived(pipe: Pipe) -> None:
     pipe.aws.throttled.update({"codepipeline:GetPipelineState": 1, "codepipeline:ListActionExecutions": 1})
     case = pipe.case()
     assert case.about == "execution" and "codepipeline" not in "".join(one.what for one in case.unreadable)
+
+
+# The table of causes
+
+
+def test_the_page_of_causes_is_as_the_catalogue_and_its_tests_are() -> None:
+    from scripts.diagnosis import table
+
+    root = Path(__file__).resolve().parents[2]
+    tested = tuple(table.marks(root / "tests"))
+    assert table.problems(catalogue(), tested) == []
+    assert (root / table.PAGE).read_text(encoding="utf-8") == table.render(catalogue(), tested), "python -m scripts.diagnosis.table"
+
+
+def test_a_cause_without_a_test_and_a_mark_without_a_cause_are_told() -> None:
+    from scripts.diagnosis import table
+
+    cause = catalogue()[0]
+    assert "has no test" in table.problems([cause], [])[0]
+    assert table.problems([cause], [table.Tested(cause.id, "made", "a"), table.Tested("nowhere", "made", "b")]) == ["b marks nowhere, which is no cause"]
+
+
+@pytest.mark.parametrize(("source", "found"), [
+    ('@pytest.mark.cause("a-b", "made")\ndef test_x(): ...', {("a-b", "made")}),
+    ('x = pytest.param(1, marks=pytest.mark.cause("a-b", "recorded"))', {("a-b", "recorded")}),
+    ('made = pytest.mark.cause\n@made("a-b", "made")\ndef test_x(): ...', {("a-b", "made")}),
+    ('def made(identity): return pytest.param(marks=pytest.mark.cause(identity, "made"))\nx = [made("a-b"), made("c-d", 1)]',
+     {("a-b", "made"), ("c-d", "made")}),
+    ('def marked(cause, how="made"): return pytest.param(marks=pytest.mark.cause(cause, how))\nx = [marked("a-b"), marked("c-d", how="recorded")]',
+     {("a-b", "made"), ("c-d", "recorded")}),
+    ('T = {"a-b": 1}\nx = [pytest.param(c, marks=pytest.mark.cause(c, "recorded")) for c in T]', {("a-b", "recorded")}),
+    ('T = {"a-b": 1}\nx = (*(pytest.param(c, marks=pytest.mark.cause(c, "made")) for c, v in T.items()),)', {("a-b", "made")}),
+    ('# cause("a-b", "made")\nx = f("a-b", "else")', set()),
+])
+def test_marks_are_read_from_the_source(source: str, found: set[tuple[str, str]]) -> None:
+    from scripts.diagnosis import table
+
+    assert set(table.in_source(source)) == found
