@@ -98,10 +98,10 @@ class Whole:
         self.aws.called.clear()
         return self
 
-    def why(self, *arguments: str, columns: str = "") -> int:
+    def why(self, *arguments: str, columns: str = "", env: str = "gamma") -> int:
         self.recorder = Recorder()
         environ = {"COLUMNS": columns} if columns else {}
-        return why.main(["--env", "gamma", *arguments], World(self.root, environ, self.recorder.console, Clock(self.scene), lambda local, given: self.aws))
+        return why.main(["--env", env, *arguments], World(self.root, environ, self.recorder.console, Clock(self.scene), lambda local, given: self.aws))
 
 
 def fired(whole: Whole, names: tuple[str, ...]) -> None:
@@ -192,6 +192,14 @@ def test_exit_codes(tmp_path: Path) -> None:
     assert "succeeded" in whole.recorder.text and "It is not failing." in whole.recorder.text
     assert why.main(["--env", "nowhere"], World(whole.root, {}, Recorder().console, Clock(whole.scene), lambda local, given: whole.aws)) == 2
     assert why.main(["--help"]) == 0
+
+
+def test_the_pipeline_asked_about_is_everything(tmp_path: Path) -> None:
+    whole = Whole(tmp_path).fails_in_gamma()
+    assert whole.why("--json", env="pipeline") == 1
+    document = json.loads(whole.recorder.text)
+    assert (document["environment"], document["about"], document["cause"]) == ("pipeline", "execution", "deployment-hook-failed")
+    assert document["where"] == "us-east-1/fleet"
 
 
 def test_a_deployment_can_be_named(tmp_path: Path) -> None:
