@@ -288,10 +288,10 @@ def _alarms(alarms: Sequence[AlarmState], now: float) -> Iterable[str]:
 
 
 def _stacks(stacks: Sequence[StackState], shown: set[tuple[str, str]]) -> Iterable[str]:
-    rows = [(state.name, state.region, state.status, state.changed) for state in stacks if (state.name, state.region) not in shown]
+    rows = [(state.name, state.region, state.status, state.changed[: len("2026-01-01 00:00")]) for state in stacks if (state.name, state.region) not in shown]
     shown.update((state.name, state.region) for state in stacks)
     if rows:
-        yield "  stacks"
+        yield "  stacks, and when they were last changed (UTC)"
         yield from table(rows, indent="    ").split("\n")
     for state in stacks:
         if state.endpoint:
