@@ -23,7 +23,7 @@ def check(case: Case) -> Match | None:
     image = next((group for group in found.groups if group), "")
     return match(found, f"The image {image} could not be pulled" if image else "", (
         "Check its name, tag and architecture, and that the build may reach and read its registry: BaseImage in "
-        "parameters/pipeline.yaml, then make deploy ENV=pipeline",
+        "parameters/pipeline.yaml, then: make deploy ENV=pipeline",
         f"docker manifest inspect {image or '<image>'}"))
 
 

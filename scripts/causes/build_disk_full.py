@@ -17,7 +17,7 @@ def check(case: Case) -> Match | None:
     if found is None:
         return None
     return match(found, "", (
-        "Use a larger compute type (BuildComputeType in parameters/pipeline.yaml, then make deploy ENV=pipeline), or make the image and its layers smaller.",))
+        "Use a larger compute type (BuildComputeType in parameters/pipeline.yaml, then: make deploy ENV=pipeline), or make the image and its layers smaller.",))
 
 
 CAUSE = Cause(

@@ -14,7 +14,7 @@ def check(case: Case) -> Match | None:
         return None
     return match(found, f"The build image {found.build.image} could not be pulled".replace("  ", " "), (
         "Check that the image exists, that it is for this architecture, and that the role may pull it: "
-        "parameters/pipeline.yaml (BuildImage), then make deploy ENV=pipeline",
+        "parameters/pipeline.yaml (BuildImage), then: make deploy ENV=pipeline",
         f"aws codebuild batch-get-projects --region {found.build.region} --names {found.build.project} --query 'projects[0].environment'"))
 
 

@@ -10,7 +10,7 @@ from scripts.diagnosis.judge import Cause, Match
 
 _DEAD = re.compile(r"Build container found dead before completing the build")
 _KILLED = re.compile(r"exit status 137$|returned a non-zero code: 137|exit code: 137")
-_FIX = ("Use a larger compute type: BuildComputeType in parameters/pipeline.yaml, then make deploy ENV=pipeline",
+_FIX = ("Use a larger compute type: BuildComputeType in parameters/pipeline.yaml, then: make deploy ENV=pipeline",
         "Or let fewer things run at once in the build.")
 
 

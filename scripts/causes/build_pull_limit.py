@@ -18,7 +18,7 @@ def check(case: Case) -> Match | None:
         return None
     return match(found, "", (
         "Take base images from another registry (public.ecr.aws/docker/library/…, or a copy in your ECR): "
-        "BaseImage in parameters/pipeline.yaml, then make deploy ENV=pipeline",
+        "BaseImage in parameters/pipeline.yaml, then: make deploy ENV=pipeline",
         "The limit is over six hours and per address, which CodeBuild's builds share: a retry may go through."))
 
 

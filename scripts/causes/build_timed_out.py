@@ -13,7 +13,7 @@ def check(case: Case) -> Match | None:
         if phase.status == "TIMED_OUT" and phase.name != "QUEUED":
             return match(Sign(build, phase, "", ()), f"The build took longer than its {build.timeout_minutes} minutes, in {phase.name}", (
                 "Look at the last lines above for what hangs. If it needs the time: "
-                "BuildTimeoutMinutes in parameters/pipeline.yaml, then make deploy ENV=pipeline",),
+                "BuildTimeoutMinutes in parameters/pipeline.yaml, then: make deploy ENV=pipeline",),
                 extra=tuple(f"{one.name}: {one.seconds:.0f} s" for one in build.phases if one.seconds >= 60))
     return None
 

@@ -105,9 +105,18 @@ def judge(case: Case, causes: Sequence[Cause] | None = None) -> Verdict:
 
 
 def _explained(found: Sequence[Finding]) -> list[Finding]:
-    """Without what another of the same place explains: a catch-all (rank 90) says nothing beside a sign of its own."""
+    """Without what another of the same place explains: a catch-all (rank 90) says nothing beside a sign of its own, and a phase of a build or a resource
+    of a stack fails once: of several that say why, at one moment and as certain, the lowest in rank does."""
     signs = {one.match.where for one in found if one.cause.rank < 90 and one.match.certainty != "possible"}
-    return [one for one in found if one.cause.rank < 90 or one.match.where not in signs]
+    left = [one for one in found if one.cause.rank < 90 or one.match.where not in signs]
+    lowest: dict[tuple[object, ...], int] = {}
+    for one in left:
+        lowest[_failure(one)] = min(one.cause.rank, lowest.get(_failure(one), one.cause.rank))
+    return [one for one in left if one.cause.area not in ("build", "stack") or one.cause.rank == lowest[_failure(one)]]
+
+
+def _failure(one: Finding) -> tuple[object, ...]:
+    return one.cause.area, one.match.where, one.match.at, one.match.certainty
 
 
 def _at(one: Finding) -> float:

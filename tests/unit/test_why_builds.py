@@ -228,7 +228,7 @@ def test_code_that_does_not_compile_comes_before_the_tests_that_it_fails(worksho
     cause, case = made(workshop, workshop.run())
     assert cause == "build-compile-failed"
     assert "SyntaxError" in title(case)
-    assert [one.cause.id for one in judge(case).others] == ["build-tests-failed"]
+    assert judge(case).others == (), "the tests failed for that reason"
 
 
 @pytest.mark.cause("build-docker-build-failed", "made")
