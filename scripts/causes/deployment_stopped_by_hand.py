@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from scripts.causes.pipeline_stopped_by_rollback import STOP_WORD
 from scripts.diagnosis.case import Case, Deployment
 from scripts.diagnosis.failures import over_at
 from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
-    """A Stopped deployment that no alarm stopped."""
+    """A Stopped deployment that no alarm stopped, nor the rollback function with its execution."""
+    if case.execution is not None and case.execution.stop_reason.startswith(STOP_WORD):
+        return None
     found = next((one for one in sorted(case.deployments, key=lambda each: each.created) if one.status == "Stopped" and one.code in ("MANUAL_STOP", "")), None)
     if found is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scripts.diagnosis import fired
 from scripts.diagnosis.case import Case
 from scripts.diagnosis.judge import Cause, Document, Match
 
@@ -14,9 +15,11 @@ def check(case: Case) -> Match | None:
     execution = case.execution
     if case.about != "execution" or execution is None or not execution.stop_reason.startswith(STOP_WORD):
         return None
-    record = case.ledger or {}
-    why = [f"{what}: {told.get('reason')}" for what in ("rollback", "blocked") if isinstance(told := record.get(what), dict) and told.get("reason")]
-    log = [str(entry.get("text", "")) for entry in case.log if entry.get("kind") in ("rollback", "refused")][:2]
+    record, bad = case.ledger or {}, (case.release or {}).get("bad")
+    why = [f"{execution.commit[:12]} is marked bad: {bad.get('reason')}"] if isinstance(bad, dict) else []
+    why += [f"{what}: {told.get('reason')}" for what in ("rollback", "blocked")
+            if isinstance(told := record.get(what), dict) and told.get("reason") and fired.taken_back(case, told)]
+    log = [text for entry in case.log if entry.get("kind") in ("rollback", "refused") and execution.commit[:12] in (text := str(entry.get("text", "")))][:2]
     blocked = isinstance(record.get("blocked"), dict)
     fix = ["Mend what the reason above names, and push a new commit: a release that was taken back stays refused."]
     fix += [f'When it is understood, open the environment: make unblock ENV={case.environment} REASON="…"'] if blocked else []

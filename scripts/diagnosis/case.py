@@ -410,7 +410,8 @@ class Case:
     """What `why` knows. `about` says what was asked: execution, deployment, stack, or nothing (nothing is failing).
 
     `execution` is the failed one (or the newest, where nothing fails), with its failed actions; `deployments`, `builds`, `alarms` and `stacks` are what
-    they lead to. `ledger` is the environment's record as the functions keep it, `log` the newest entries of its log (newest first).
+    they lead to. `ledger` is the environment's record as the functions keep it, `release` that of the execution's release, `log` the newest entries of
+    the environment's log (newest first).
     `running` says what is under way now: not failing, not over; of an execution that did not fail, `actions` are then those under way.
     `also` names further things that failed at another time, and are not looked into here.
     """
@@ -430,6 +431,7 @@ class Case:
     holds: tuple[Hold, ...] = ()
     connection: Connection | None = None
     ledger: Mapping[str, object] | None = None
+    release: Mapping[str, object] | None = None
     log: tuple[Mapping[str, object], ...] = ()
     running: str = ""
     also: tuple[str, ...] = ()

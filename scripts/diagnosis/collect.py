@@ -36,6 +36,9 @@ _FAILED = re.compile(r"ROLLBACK|FAILED")
 _ALARM = re.compile(r"Alarm (\S+) of (?:[^\s/]+/)?([a-z]{2}(?:-[a-z]+)+-\d)(?:/[a-z]+)?\b")
 """How Enter and Gate name an alarm: `Alarm <name> of <environment>/<Region>[/<scope>] …` (functions/decide_gate.py)."""
 
+_WATCHED = re.compile(r"alarm (\S+) fires in ([a-z]{2}(?:-[a-z]+)+-\d) ")
+"""How the rollback function names one that it saw where neither gate nor CodeDeploy watched (functions/decide_rollback.py)."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -264,7 +267,13 @@ def _of_execution(scene: Scene, overview: Overview | None, failure: Failure, now
         deployments=tuple(replace(one, commit=one.commit or failure.execution.commit) for one in read if one is not None),
         builds=tuple(one for one in built if one is not None),
         connection=holds.connection(scene.home.calls, overview) if source and scene.home and overview else None,
+        release=_release(scene, failure.execution.commit),
     )
+
+
+def _release(scene: Scene, commit: str) -> Mapping[str, Any] | None:
+    table = scene.home.stack.outputs.get("LedgerTableName", "") if scene.home and scene.home.stack else ""
+    return holds.release(scene.home.calls, scene.home.region, table, commit) if scene.home and table and commit else None
 
 
 def _empty(scene: Scene, now: float) -> Case:
@@ -360,6 +369,10 @@ def _alarms(scene: Scene, case: Case) -> tuple[Alarm, ...]:
             begun.append(action.started)
             for name, region in _ALARM.findall(action.message):
                 wanted.setdefault((action.environment, region), []).append(name)
+    bad = (case.release or {}).get("bad")
+    if isinstance(bad, Mapping) and (found := _WATCHED.match(str(bad.get("reason", "")))):
+        begun.append(float(bad.get("at") or case.now))
+        wanted.setdefault((str(bad.get("where", "")).partition(":")[0], found[2]), []).append(found[1])
     for stack in case.stacks:
         # Where a resource failed, no alarm took the stack back.
         if stack.triggers and all(event.logical_id == stack.name for event in stack.failures[:1]):

@@ -1,7 +1,8 @@
 """What failed on the instances of a deployment: each failed lifecycle event with the one kind of failure that it shows. Pure.
 
 An event has one kind, so that of all causes over events only one explains it. Kinds are told by CodeDeploy's codes first, then by words that AWS,
-Docker, the AWS CLI or the hooks of appspecs/image write; the sources are in the causes of scripts/causes/ that ask for them.
+Docker, the AWS CLI or the hooks of appspecs/image write; the sources are in the causes of scripts/causes/ that ask for them. The agent was written
+in Ruby up to 1.8 and is written in Rust since: where their words differ, both are here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ TROUBLE = Document("Troubleshoot EC2/On-Premises deployment issues", GUIDE + "tr
 INSTANCE_TROUBLE = Document("Troubleshoot instance issues", GUIDE + "troubleshooting-ec2-instances.html")
 SCALING_TROUBLE = Document("Troubleshoot Amazon EC2 Auto Scaling issues", GUIDE + "troubleshooting-auto-scaling.html")
 CODES = Document("Error codes for AWS CodeDeploy", GUIDE + "error-codes.html")
+"""Some of the codes, with what to do. It does not have them all."""
+ALL_CODES = Document("ErrorInformation: code", "https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_ErrorInformation.html")
 APPSPEC = Document("AppSpec file reference", GUIDE + "reference-appspec-file.html")
 HEALTH = Document("Instance health", GUIDE + "instances-health.html")
 
@@ -121,7 +124,7 @@ def _never_received(event: Event) -> bool:
 _DENIED = r"AccessDenied|Access Denied|is not authorized to perform|403 Forbidden|\b403\b|denied: User"
 _WORDS: tuple[tuple[str, str], ...] = (
     # Whatever else a script says after it, this is why.
-    ("disk-full", r"[Nn]o space left on device|ENOSPC"),
+    ("disk-full", r"[Nn]o space left on device|ENOSPC|disk is \(or was\) full"),
     ("clock", r"Signature (expired|not yet current)|RequestTimeTooSkewed|difference between the request time and the current time is too large"),
     ("kms-denied", r"not authorized to perform:? kms:|KMSAccessDenied|KMS\.AccessDenied|kms:Decrypt.*(denied|not authorized)|AccessDenied.*ciphertext"),
     ("image-login", r"not authorized to perform:? ecr:GetAuthorizationToken|cannot log in to \S+\.dkr\.ecr\.|no basic auth credentials"),
@@ -142,8 +145,8 @@ _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _WORDS)
 _APPSPEC: tuple[tuple[str, str], ...] = (
     ("appspec-missing", r"did not find an AppSpec file|No such file or directory.*appspec\.ya?ml"),
     ("appspec-version", r"invalid version value"),
-    ("appspec-malformed", r"application specification file|appspec\.yml file contains unknown lifecycle events|invalid YAML|Psych::|did not find expected"
-                          r"|AppSpec file"),
+    ("appspec-malformed", r"application specification file|appspec\.ya?ml file contains unknown lifecycle events|doesn't exist in your appspec\.ya?ml"
+                          r"|invalid YAML|YAML parsing error|Psych::|did not find expected|AppSpec file"),
 )
 
 
@@ -155,6 +158,7 @@ def kind_of(deployment: Deployment, target: Target, event: Event) -> str:
         return ""
     if deployment.message and text == deployment.message:
         return ""
+    # ? What AWS says of an instance that is gone is documented nowhere: EC2's state decides; these words are the local AWS's.
     if "was terminated during the deployment" in text or (not event.script and target.instance and target.instance.state in GONE_STATES):
         return "host-gone"
     if _never_received(event):
@@ -204,9 +208,11 @@ def _download(told: str) -> str:
         return "revision-missing"
     if re.search(_DENIED, told):
         return "bundle-denied"
-    if re.search(r"bundle etag|extracting|not opened for reading|zip", told):
+    # Not "zip" alone: S3's errors, as the agent tells them, name the object, which ends in .zip.
+    if re.search(r"bundle etag|extracting|not opened for reading|unzip failed|tar failed \(exit|Zip::|[Zz]ip end of central|not a zip", told):
         return "bundle-broken"
-    if re.search(r"does not answer|execution expired|[Tt]imeout|timed out|Failed to open TCP connection|getaddrinfo|Network is unreachable", told):
+    if re.search(r"does not answer|execution expired|[Tt]imeout|timed out|Failed to open TCP connection|getaddrinfo|Network is unreachable"
+                 r"|dispatch failure|dns error|error trying to connect|[Cc]onnection refused", told):
         return "bundle-unreachable"
     return "event"
 

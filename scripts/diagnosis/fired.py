@@ -103,11 +103,21 @@ def complaints(case: Case) -> tuple[str, ...]:
 def _complaints(case: Case) -> Iterator[str]:
     yield from (action.message for action in case.actions if action.message)
     yield from (text for deployment in case.deployments for text in (deployment.message, deployment.rollback_message) if text)
+    bad = (case.release or {}).get("bad")
+    if isinstance(bad, Mapping) and bad.get("reason"):
+        yield str(bad["reason"])
     record = case.ledger or {}
     for what in ("rollback", "blocked"):
         told = record.get(what)
-        if isinstance(told, Mapping) and (what == "rollback" or told.get("rollback")):
+        if isinstance(told, Mapping) and (what == "rollback" or told.get("rollback")) and taken_back(case, told):
             yield from (str(told[key]) for key in ("alarm", "reason") if told.get(key))
+
+
+def taken_back(case: Case, told: Mapping[str, object]) -> bool:
+    """Whether a rollback, or the block of one, in the ledger's record is of the case's release: it may be of a later one. A block has its rollback's id."""
+    commit = case.execution.commit if case.execution is not None else ""
+    bad = str(told.get("bad") or "") or str(told.get("rollback") or "").partition("-")[2]
+    return not commit or len(bad) < 7 or commit.startswith(bad[:7])
 
 
 def speaks(text: str, name: str) -> bool:

@@ -72,6 +72,13 @@ def ledger(calls: Calls, region: str, table: str, environment: str) -> tuple[Map
     return record, tuple(log)
 
 
+def release(calls: Calls, region: str, table: str, commit: str) -> Mapping[str, Any] | None:
+    """The ledger's record of a release: where it passed, and why it is marked bad."""
+    from scripts.core.ledger import Ledger
+
+    return calls.attempt(f"the ledger's record of release {commit[:12]}", lambda: Ledger(calls.client("dynamodb", region), table).release(commit), None)
+
+
 def connection(calls: Calls, overview: Overview) -> Connection | None:
     """The source's connection as it is now; None where the source has none. A status of "" means that it could not be read, "missing" that it is gone."""
     source = overview.source

@@ -320,6 +320,18 @@ def test_an_execution_that_the_rollback_function_stopped(tmp_path: Path) -> None
     assert any("make unblock ENV=prod" in step for step in verdict.first.match.fix)
 
 
+def test_what_became_of_a_later_release_does_not_explain_an_earlier_one(tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path).to_prod_gate()
+    stop = {"pipelineName": "sample", "pipelineExecutionId": pipe.execution(), "abandon": True, "reason": "Handsoff: prod goes back to 0ddba11"}
+    pipe.api.stop_pipeline_execution(CALLER, stop)
+    own = {"reason": "Wave2/Gate failed", "where": "prod: Wave2/Gate", "at": 5}
+    pipe.ledger({"blocked": {"reason": "another's alarm", "by": "handsoff", "at": 9, "rollback": "9-feedbee"}, "bad": own}).settle()
+    verdict = pipe.verdict("prod")
+    assert verdict.first is not None and verdict.first.cause.id == "pipeline-stopped-by-rollback"
+    told = " ".join(verdict.first.match.evidence)
+    assert "is marked bad: Wave2/Gate failed" in told and "another's" not in told
+
+
 @pytest.mark.cause("pipeline-definition-changed", "made")
 def test_an_execution_that_a_new_definition_ended_is_no_failure(tmp_path: Path) -> None:
     pipe = Pipe(tmp_path).to_gamma()
