@@ -13,7 +13,7 @@ def check(case: Case) -> Match | None:
     if case.execution is not None and case.execution.stop_reason.startswith(STOP_WORD):
         return None
     found = next((one for one in sorted(case.deployments, key=lambda each: each.created) if one.status == "Stopped" and one.code in ("MANUAL_STOP", "")), None)
-    if found is None:
+    if found is None or _by_rollback(case, found):
         return None
     return Match(
         "certain", found.where, (f"{found.id} was stopped: {found.message or found.code or 'StopDeployment was called'}", *_done(found)),
@@ -23,6 +23,14 @@ def check(case: Case) -> Match | None:
          f"make status ENV={case.environment} says whether it does.",
          "Instances that were done have the new release, the others the old one: release again, or go back."),
         over_at(found), f"{found.id} was stopped by hand")
+
+
+def _by_rollback(case: Case, found: Deployment) -> bool:
+    """Whether the rollback function did it: its log says so, or it had marked the release bad by then."""
+    bad = (case.release or {}).get("bad")
+    marked = bad.get("at") if isinstance(bad, dict) else None
+    logged = any(entry.get("kind") == "stop" and found.id in str(entry.get("text", "")) for entry in case.log)
+    return logged or (isinstance(marked, (int, float)) and marked <= (over_at(found) or case.now))
 
 
 def _done(found: Deployment) -> tuple[str, ...]:

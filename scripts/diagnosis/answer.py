@@ -35,7 +35,7 @@ def document(case: Case, verdict: Verdict, calls: int) -> dict[str, Any]:
     """The answer as data; see docs for the schema. Every text is redacted."""
     first = verdict.first
     told: dict[str, Any] = {
-        "schema": SCHEMA, "environment": case.environment, "about": case.about, "subject": case.subject, "failing": failing(case, verdict),
+        "schema": SCHEMA, "environment": case.asked or case.environment, "about": case.about, "subject": case.subject, "failing": failing(case, verdict),
         "cause": first.cause.id if first else None,
         "title": first.title if first else _unknown(case),
         "certainty": first.match.certainty if first else None,
@@ -75,7 +75,7 @@ def text(case: Case, verdict: Verdict, calls: int, width: int | None) -> str:
                 page.line(fact, "      ")
     if case.also:
         page.head("failed at another time, and not looked into")
-        page.items(tuple(f"{one.partition(': ')[0]}: make why ENV={case.environment} {one.partition(': ')[2]}" for one in case.also))
+        page.items(tuple(f"{one.partition(': ')[0]}: make why ENV={case.asked or case.environment} {one.partition(': ')[2]}" for one in case.also))
     if first is not None and verdict.ruled_out and _failed(case):
         page.head("ruled out")
         page.items(_ruled_out(verdict.ruled_out))
@@ -172,11 +172,12 @@ def _finding(page: _Page, one: Finding, case: Case) -> None:
 
 def _headline(case: Case, verdict: Verdict) -> list[str]:
     bad = failing(case, verdict)
-    lines = [f"{case.environment}: {_about(case)}"]
+    asked = case.asked or case.environment
+    lines = [f"{asked}: {_about(case)}"]
     if not bad and case.about == "nothing":
         # What could not be read may fail all the same: that is not for us to say.
         known = "nothing that could be read is failing" if case.unreadable else "nothing is failing"
-        lines = [f"{case.environment}: {known}." + (f" {_newest(case)}" if case.execution else "")]
+        lines = [f"{asked}: {known}." + (f" {_newest(case)}" if case.execution else "")]
     elif not bad:
         lines.append("This is not a failure of the release." if verdict.first is not None else "It is not failing.")
     return lines

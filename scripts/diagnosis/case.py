@@ -413,6 +413,7 @@ class Case:
     they lead to. `ledger` is the environment's record as the functions keep it, `release` that of the execution's release, `log` the newest entries of
     the environment's log (newest first).
     `running` says what is under way now: not failing, not over; of an execution that did not fail, `actions` are then those under way.
+    `environment` is the one in which it is, for commands; `asked` the one that was asked about, where that is another.
     `also` names further things that failed at another time, and are not looked into here.
     """
 
@@ -436,6 +437,7 @@ class Case:
     running: str = ""
     also: tuple[str, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    asked: str = ""
 
     def alarm(self, name: str) -> Alarm | None:
         """An alarm by its name."""

@@ -135,7 +135,18 @@ def collect(scene: Scene, asked: Asked, now: float) -> Case:
     case = _with_holds(scene, overview, case)
     everyone = [place.calls for place in (*scene.places, *([home] if home else []))]
     unreadable: tuple[Unreadable, ...] = everyone[0].unreadable if everyone else ()
-    return replace(case, unreadable=(*case.unreadable, *unreadable), running=case.running or _under_way(overview, scene.asked, case))
+    return replace(case, unreadable=(*case.unreadable, *unreadable), running=case.running or _under_way(overview, scene.asked, case),
+                   asked=scene.environment, environment=_affected(scene, overview, case))
+
+
+def _affected(scene: Scene, overview: Overview | None, case: Case) -> str:
+    """The environment that it happened in: a release for prod fails in gamma, and `make why ENV=pipeline` asks about all."""
+    actions = [action.environment for action in sorted(case.actions, key=lambda one: one.ended or one.started) if action.environment]
+    groups = [_environment(scene, case, deployment) for deployment in case.deployments]
+    doors = [overview.environment_of(hold.where) if overview else "" for hold in case.holds]
+    held = [hold.where for hold in case.holds if hold.where in scene.environments]
+    roots = [] if actions or groups or not case.stacks else [scene.environment]
+    return next((name for name in (*actions, *groups, *roots, *held, *doors) if name), scene.environment)
 
 
 # What is looked into

@@ -122,6 +122,21 @@ def test_an_event_that_codedeploy_does_not_know() -> None:
     assert first(scene.why(ship_bad(scene, saying("BeforeInstall", message=words)))) == "deployment-appspec-malformed"
 
 
+@pytest.mark.parametrize(("event", "words", "cause"), [
+    ("BeforeInstall", "The deployment failed because of a YAML parsing error: found character that cannot start any token", "deployment-appspec-malformed"),
+    ("BeforeInstall", "appspec.yaml file contains unknown lifecycle events: AfterLunch", "deployment-appspec-malformed"),
+    ("DownloadBundle", "The disk is (or was) full during extraction.", "deployment-disk-full"),
+    ("DownloadBundle", "tar failed (exit 2): tar: This does not look like a tar archive", "deployment-bundle-broken"),
+    ("DownloadBundle", "failed to download s3://bucket/two.zip (version 1): NoSuchKey: The specified key does not exist.", "deployment-revision-missing"),
+    ("DownloadBundle", "failed to download s3://bucket/two.zip: AccessDenied: Access Denied", "deployment-bundle-denied"),
+    ("DownloadBundle", "failed to download s3://bucket/two.zip: dispatch failure: io error: dns error", "deployment-bundle-unreachable"),
+])
+def test_the_words_of_the_agent_that_is_written_in_rust(event: str, words: str, cause: str) -> None:
+    """Its repository, src/: application_specification/error.rs, host_command/appspec_validator.rs, bundle_unpacker.rs, aws_clients/s3_client.rs."""
+    scene = Scene()
+    assert first(scene.why(ship_bad(scene, saying(event, message=words)))) == cause
+
+
 @made("deployment-hook-not-executable", "made")
 def test_a_script_that_cannot_be_made_executable(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, mode: int) -> None:
@@ -618,6 +633,8 @@ def test_another_deployment_is_under_way() -> None:
     verdict = judge(Case("gamma", "sample", "execution", 9.0, region=REGION, actions=(action,)))
     assert first(verdict) == "deployment-concurrent"
     assert running in (verdict.first.title if verdict.first else "")
+    nameless = replace(action, message="Deployment Group is already deploying deployment ...")  # as CodePipeline's guide has it
+    assert first(judge(Case("gamma", "sample", "execution", 9.0, region=REGION, actions=(nameless,)))) == "deployment-concurrent"
 
 
 # ---- stops and alarms
@@ -633,6 +650,20 @@ def test_a_deployment_that_somebody_stops() -> None:
     verdict = scene.why(identity)
     assert first(verdict) == "deployment-stopped-by-hand"
     assert named(verdict) == {"deployment-stopped-by-hand"}, "events that were given up are no failures"
+
+
+@pytest.mark.parametrize("known", ["log", "release"])
+def test_a_deployment_that_the_rollback_function_stopped_was_not_stopped_by_hand(known: str) -> None:
+    scene = Scene("abc")
+    scene.sim.ship("one")
+    identity = scene.sim.deploy("two")
+    scene.sim.run(8)
+    scene.sim.call("StopDeployment", deploymentId=identity)
+    case = scene.case(identity)
+    entry = {"kind": "stop", "text": f"stopped deployment {identity} of bbbbbbbbbbbb to prod/us-east-1/fleet"}
+    told = replace(case, log=(entry,)) if known == "log" else replace(case, release={"bad": {"reason": "an alarm", "at": case.deployments[0].created + 1}})
+    assert "deployment-stopped-by-hand" not in named(judge(told))
+    assert "deployment-stopped-by-hand" in named(judge(replace(case, release={"bad": None})))
 
 
 @made("deployment-stopped-by-alarm", "made")
