@@ -12,7 +12,7 @@ _PULL = re.compile(
     r"pull access denied for ([^\s,]+)|manifest for (\S+) not found|failed to resolve source metadata for ([^\s:]+(?::[^\s:]+)?)|"
     r"^FAILED: cannot pull (\S+?)\.?$|"
     r"failed to solve: ([^\s:]+:[^\s:]+): (?:not found|failed to|pull access)|manifest unknown|"
-    r"Error response from daemon: (?:Get|Head) \"https?://([^/\"]+)/v2/")
+    r"(?:Get|Head) \"https?://([^/\"]+)/v2/")
 
 
 def check(case: Case) -> Match | None:
