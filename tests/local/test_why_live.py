@@ -153,7 +153,6 @@ PUSH = """
 """
 BUILDS: dict[str, tuple[str, dict[str, Any]]] = {
     "build-buildspec-invalid": ("phases: {builds: {commands: [a]}}", {}),
-    "build-variable-not-resolved": ("env: {parameter-store: {TOKEN: /sample/there/is/none}}\nphases: {build: {commands: ['true']}}", {}),
     "build-command-not-found": ("phases: {build: {commands: [no-such-command]}}", {}),
     "build-command-failed": ("phases: {build: {commands: ['echo FAILED: the moon; exit 3']}}", {}),
     "build-compile-failed": ("phases: {build: {commands: [\"printf 'def it(:' > it.py\", python3 it.py]}}", {}),
