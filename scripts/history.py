@@ -165,8 +165,7 @@ def _stage(passage: releases.Passage, pushed: float) -> str:
 
 def _figures(environment: Environment, period: Period, figures: Sequence[Figure]) -> list[str]:
     """The four, with what each is made of."""
-    days = f"{period.days:.3g}"
-    counted = f"{period.releases} release{'' if period.releases == 1 else 's'} in {days} day{'' if days == '1' else 's'}"
+    counted = f"{period.releases} release{'' if period.releases == 1 else 's'} in {_length(period.days)}"
     if not figures:
         return ["", f"key figures of {environment.name}: none, for want of what could not be read"]
     rows = [(figure.name, _value(figure), "" if figure.value is None else figure.note.replace(" ", layout.FIRM)) for figure in figures]
@@ -204,6 +203,13 @@ def _document(environment: Environment, rows: Sequence[Past], period: Period, fi
 
 def _cut(text: str) -> str:
     return text if len(text) <= _CAUSE_CHARACTERS else text[: _CAUSE_CHARACTERS - 1] + "…"
+
+
+def _length(days: float) -> str:
+    """A period as people say it: 30 days, 1.5 days, 5 hours, 40 minutes."""
+    count, unit = (days, "day") if days >= 1 else (days * 24, "hour") if days * 24 >= 1 else (days * 1440, "minute")
+    number = f"{count:.3g}"
+    return f"{number} {unit}{'' if number == '1' else 's'}"
 
 
 if __name__ == "__main__":

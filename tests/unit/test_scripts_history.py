@@ -289,3 +289,8 @@ def test_time_to_restore_is_from_found_bad_to_all_groups_back_and_open_ends_are_
     assert dora.time_to_restore((past("bad", found_bad=NOW),)).note == "1 with no end on record"
     assert dora.time_to_restore((OUT,)).note == "no release failed"
     assert dora.time_to_restore((past("bad", deployed=False),)).value is None, "it never came so far"
+
+
+@pytest.mark.parametrize(("days", "words"), [(30.0, "30 days"), (1.0, "1 day"), (0.5, "12 hours"), (0.0453, "1.09 hours"), (0.0007, "1.01 minutes")])
+def test_a_short_period_is_told_in_its_own_unit(days: float, words: str) -> None:
+    assert history._length(days) == words

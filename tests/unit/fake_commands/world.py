@@ -1,7 +1,8 @@
 """What the fake `docker` and `aws` share: a world of one file, state.json in $FAKE_WORLD, and a log of the calls.
 
 Shape: {"images": [reference], "tags": {local name: reference}, "containers": {name: {"status", "exit", "restarts", "image", "log", "environment"}},
-"registry": {repository with host: {tag or digest: digest}}, "parameters": {name: value}, "fail": {"docker pull": times (-1: always)}, "says": {"docker pull": words of that failure},
+"registry": {repository with host: {tag or digest: digest}}, "parameters": {name: value}, "fail": {"docker pull": times (-1: always)},
+"says": {"docker pull": words of that failure},
 "next": {"status", "exit", "restarts", "log"} of the next container, "stop_exit": exit code after a stop,
 "fail_after": ["run"]: the container is made and does not start}.
 Few imports and no site-packages (see the fakes' first lines): a test of a hook starts a dozen of these.
