@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import INSTANCE_TROUBLE, alike, first, look, replace_host
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import alike, first, look, replace_host
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -23,7 +23,8 @@ CAUSE = Cause(
     id="deployment-agent-clock-wrong",
     area="deployment",
     title="An instance's clock is wrong",
-    document=INSTANCE_TROUBLE,
+    document=Document("Troubleshooting InvalidSignatureException: Signature expired",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html#troubleshooting-instance-time-failures"),
     check=check,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html#troubleshooting-instance-time-failures",
 )

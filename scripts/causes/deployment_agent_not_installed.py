@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import INSTANCE_TROUBLE, answered, failed, look_at, over_at, replace_host, silent
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import answered, failed, look_at, over_at, replace_host, silent
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -42,9 +42,10 @@ CAUSE = Cause(
     id="deployment-agent-not-installed",
     area="deployment",
     title="The CodeDeploy agent is not installed",
-    document=INSTANCE_TROUBLE,
+    document=Document("Install the CodeDeploy agent",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/codedeploy-agent-operations-install.html"),
     check=check,
     rank=20,
     clears=clears,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html#troubleshooting-sds-agent",
 )

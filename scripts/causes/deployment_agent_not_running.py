@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case, Deployment, Target
-from scripts.diagnosis.failures import INSTANCE_TROUBLE, answered, failures, look_at, over_at, replace_host, silent
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import answered, failures, look_at, over_at, replace_host, silent
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -50,8 +50,9 @@ CAUSE = Cause(
     id="deployment-agent-not-running",
     area="deployment",
     title="The CodeDeploy agent does not run",
-    document=INSTANCE_TROUBLE,
+    document=Document("Verify the CodeDeploy agent is running",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/codedeploy-agent-operations-verify.html"),
     check=check,
     rank=25,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/codedeploy-agent-operations-verify.html",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html#troubleshooting-sds-agent",
 )

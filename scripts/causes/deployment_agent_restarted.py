@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import SCALING_TROUBLE, again, alike, first, look
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import again, alike, first, look
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -23,8 +23,9 @@ CAUSE = Cause(
     id="deployment-agent-restarted",
     area="deployment",
     title="The agent was restarted in the middle of an event",
-    document=SCALING_TROUBLE,
+    document=Document("Terminating or rebooting an Amazon EC2 Auto Scaling instance might cause deployments to fail",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-auto-scaling.html#troubleshooting-auto-scaling-reboot"),
     check=check,
     rank=8,
-    source="https://github.com/aws/aws-codedeploy-agent/blob/master/lib/instance_agent/plugins/codedeploy/command_poller.rb",
+    source="https://github.com/aws/aws-codedeploy-agent/blob/a93dbcd2c9a5f28b5a25d47cd6a3800f46a136f8/src/command_poller/crash_recovery.rs",
 )

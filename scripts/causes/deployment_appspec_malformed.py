@@ -32,5 +32,5 @@ CAUSE = Cause(
     document=APPSPEC,
     check=check,
     clears=clears_events(["appspec-malformed"], ran("BeforeInstall")),
-    source="https://github.com/aws/aws-codedeploy-agent/tree/master/lib/instance_agent/plugins/codedeploy/application_specification",
+    source="https://github.com/aws/aws-codedeploy-agent/blob/944f074eba42519c27a811cd40ec28f3403c9a69/src/application_specification/error.rs",
 )

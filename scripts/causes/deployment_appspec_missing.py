@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import TROUBLE, Failure, alike, clears_events, first, ran
+from scripts.diagnosis.failures import APPSPEC, Failure, alike, clears_events, first, ran
 from scripts.diagnosis.judge import Cause, Match
 
 
@@ -31,8 +31,8 @@ CAUSE = Cause(
     id="deployment-appspec-missing",
     area="deployment",
     title="The bundle has no appspec.yml",
-    document=TROUBLE,
+    document=APPSPEC,
     check=check,
     clears=clears_events(["appspec-missing"], ran("BeforeInstall")),
-    source="https://github.com/aws/aws-codedeploy-agent/blob/master/lib/instance_agent/plugins/codedeploy/deployment_specification.rb",
+    source="https://github.com/aws/aws-codedeploy-agent/blob/0764f305dd4ff257075e26d06218d0f54a9f9de8/src/lifecycle_event/executor.rs",
 )

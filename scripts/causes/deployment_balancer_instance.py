@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import CODES, ended_with, first, over_at
+from scripts.diagnosis.failures import ALL_CODES, ended_with, first, over_at
 from scripts.diagnosis.judge import Cause, Match
 
 
@@ -26,7 +26,7 @@ CAUSE = Cause(
     id="deployment-balancer-instance",
     area="deployment",
     title="The target group does not take an instance",
-    document=CODES,
+    document=ALL_CODES,
     check=check,
     rank=12,
     source="https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html",

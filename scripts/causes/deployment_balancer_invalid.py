@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import CODES, ended_with, over_at
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import ended_with, over_at
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -26,7 +26,8 @@ CAUSE = Cause(
     id="deployment-balancer-invalid",
     area="deployment",
     title="The target group cannot be used",
-    document=CODES,
+    document=Document("Set up a load balancer in Elastic Load Balancing for CodeDeploy Amazon EC2 deployments",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-groups-create-load-balancer.html"),
     check=check,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/error-codes.html",
+    source="https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_ErrorInformation.html",
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import TROUBLE, Failure, again, alike, first
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import Failure, again, alike, first
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -30,7 +30,8 @@ CAUSE = Cause(
     id="deployment-bundle-broken",
     area="deployment",
     title="The bundle cannot be unpacked",
-    document=TROUBLE,
+    document=Document("Troubleshooting a failed DownloadBundle deployment lifecycle event with UnknownError: not opened for reading",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-deployments-downloadbundle"),
     check=check,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-deployments-downloadbundle",
+    source="https://github.com/aws/aws-codedeploy-agent/blob/266ed64cbc9cae6b0085a2c8234a5230fe9af209/src/host_command/bundle_unpacker.rs",
 )

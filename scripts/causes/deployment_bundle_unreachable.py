@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import TROUBLE, alike, first, look
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import alike, first, look
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -22,7 +22,8 @@ CAUSE = Cause(
     id="deployment-bundle-unreachable",
     area="deployment",
     title="The instance cannot reach S3",
-    document=TROUBLE,
+    document=Document("Troubleshooting all lifecycle events skipped errors",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-skipped-lifecycle-events"),
     check=check,
-    source="https://github.com/aws/aws-codedeploy-agent/issues/383",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-skipped-lifecycle-events",
 )

@@ -26,5 +26,5 @@ CAUSE = Cause(
     title="An instance's disk is full",
     document=TROUBLE,
     check=check,
-    source="https://github.com/aws/amazon-ecs-agent/issues/1434",
+    source="https://github.com/aws/amazon-ecs-agent/issues/716",
 )

@@ -11,8 +11,8 @@ from scripts.causes import (
     deployment_instance_stopped,
 )
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import TROUBLE, answered, look_at, over_at, silent
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import answered, look_at, over_at, silent
+from scripts.diagnosis.judge import Cause, Document, Match
 
 _MORE_EXACT = (deployment_agent_cut_off, deployment_agent_not_installed, deployment_agent_not_running, deployment_host_unreachable,
                deployment_instance_profile_missing, deployment_instance_stopped)
@@ -44,7 +44,8 @@ CAUSE = Cause(
     id="deployment-events-skipped",
     area="deployment",
     title="Every lifecycle event was skipped",
-    document=TROUBLE,
+    document=Document("Troubleshooting all lifecycle events skipped errors",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-skipped-lifecycle-events"),
     check=check,
     rank=70,
     source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-skipped-lifecycle-events",

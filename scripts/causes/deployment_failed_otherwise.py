@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import CODES, failed, over_at
+from scripts.diagnosis.failures import ALL_CODES, failed, over_at
 from scripts.diagnosis.judge import Cause, Match
 
 
@@ -22,7 +22,7 @@ CAUSE = Cause(
     id="deployment-failed-otherwise",
     area="deployment",
     title="The deployment failed",
-    document=CODES,
+    document=ALL_CODES,
     check=check,
     rank=95,
     source="https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_ErrorInformation.html",

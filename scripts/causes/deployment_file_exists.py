@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import TROUBLE, alike, first
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import alike, first
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -24,7 +24,8 @@ CAUSE = Cause(
     id="deployment-file-exists",
     area="deployment",
     title="A file that is to be installed exists already",
-    document=TROUBLE,
+    document=Document("Deployment fails with: a specified file already exists at this location",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-same-files-different-app-name"),
     check=check,
     source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-same-files-different-app-name",
 )

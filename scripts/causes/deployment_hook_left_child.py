@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import TROUBLE, alike, first
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import alike, first
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -22,7 +22,8 @@ CAUSE = Cause(
     id="deployment-hook-left-child",
     area="deployment",
     title="A hook left a process running",
-    document=TROUBLE,
+    document=Document("Long-running processes can cause deployments to fail",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-long-running-processes"),
     check=check,
     source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-long-running-processes",
 )

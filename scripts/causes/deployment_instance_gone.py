@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import GONE_STATES, INSTANCE_TROUBLE, again, failed, first
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import GONE_STATES, again, failed, first
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -34,7 +34,8 @@ CAUSE = Cause(
     id="deployment-instance-gone",
     area="deployment",
     title="An instance was terminated in mid-deployment",
-    document=INSTANCE_TROUBLE,
+    document=Document("Deployments do not fail for up to an hour when an instance is terminated during a deployment",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html#troubleshooting-one-hour-timeout"),
     check=check,
     rank=8,
     clears=clears,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import TROUBLE, over_at, replace_host, silent
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import over_at, replace_host, silent
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -27,7 +27,8 @@ CAUSE = Cause(
     id="deployment-instance-profile-missing",
     area="deployment",
     title="An instance has no instance profile",
-    document=TROUBLE,
+    document=Document("CodeDeploy plugin CommandPoller missing credentials error",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-agent-commandpoller-error"),
     check=check,
     source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments.html#troubleshooting-agent-commandpoller-error",
 )

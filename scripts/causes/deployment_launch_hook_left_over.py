@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import SCALING_TROUBLE
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -38,7 +37,8 @@ CAUSE = Cause(
     id="deployment-launch-hook-left-over",
     area="deployment",
     title="A lifecycle hook is left over",
-    document=SCALING_TROUBLE,
+    document=Document("Amazon EC2 instances in an Amazon EC2 Auto Scaling group fail to launch and receive the error Heartbeat Timeout",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-auto-scaling.html#troubleshooting-auto-scaling-heartbeat"),
     check=check,
     rank=35,
     source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-auto-scaling.html#troubleshooting-auto-scaling-heartbeat",

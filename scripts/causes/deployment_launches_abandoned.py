@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import SCALING_TROUBLE, over_at
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import over_at
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -32,7 +32,8 @@ CAUSE = Cause(
     id="deployment-launches-abandoned",
     area="deployment",
     title="Launches fail in a loop",
-    document=SCALING_TROUBLE,
+    document=Document("Instances in an Amazon EC2 Auto Scaling group are continuously provisioned and terminated",
+                      "https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-auto-scaling.html#troubleshooting-auto-scaling-provision-termination-loop"),
     check=check,
     rank=30,
     source="https://repost.aws/knowledge-center/lifecycle-actions-code-deploy",

@@ -30,5 +30,5 @@ CAUSE = Cause(
     title="No instance has the deployment group's tags",
     document=Document("Tagging instances for deployment groups", "https://docs.aws.amazon.com/codedeploy/latest/userguide/instances-tagging.html"),
     check=check,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html",
+    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-ec2-instances.html#troubleshooting-EC2-tags",
 )

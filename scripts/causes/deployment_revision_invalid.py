@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import CODES, again, ended_with, over_at
+from scripts.diagnosis.failures import ALL_CODES, again, ended_with, over_at
 from scripts.diagnosis.judge import Cause, Match
 
 
@@ -22,7 +22,7 @@ CAUSE = Cause(
     id="deployment-revision-invalid",
     area="deployment",
     title="The revision is invalid",
-    document=CODES,
+    document=ALL_CODES,
     check=check,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/error-codes.html",
+    source="https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_ErrorInformation.html",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import CODES, again, ended_with, failed, first, over_at
+from scripts.diagnosis.failures import ALL_CODES, again, ended_with, failed, first, over_at
 from scripts.diagnosis.judge import Cause, Match
 
 
@@ -34,7 +34,7 @@ CAUSE = Cause(
     id="deployment-revision-missing",
     area="deployment",
     title="The bundle is not in S3",
-    document=CODES,
+    document=ALL_CODES,
     check=check,
     clears=clears,
     source="https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_ErrorInformation.html",

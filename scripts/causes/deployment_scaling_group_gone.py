@@ -8,7 +8,10 @@ from scripts.diagnosis.judge import Cause, Match
 
 
 def check(case: Case) -> Match | None:
-    """The group names an Auto Scaling group that is not there; or the code of a wrong configuration says so."""
+    """The group names an Auto Scaling group that is not there; or the code of a wrong configuration says so.
+
+    UNABLE_TO_SEND_ASG is in AWS's page of error codes and not in its API's list of them.
+    """
     for one in failed(case):
         if one.settings and one.settings.missing_scaling_groups and one.code in ("NO_INSTANCES", "AUTO_SCALING_CONFIGURATION", "AUTOSCALING_VALIDATION_ERROR"):
             names = ", ".join(one.settings.missing_scaling_groups)

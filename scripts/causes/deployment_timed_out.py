@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import CODES, ended_with, over_at
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.failures import ended_with, over_at
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -24,7 +24,7 @@ CAUSE = Cause(
     id="deployment-timed-out",
     area="deployment",
     title="The deployment took too long",
-    document=CODES,
+    document=Document("CodeDeploy quotas", "https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html"),
     check=check,
-    source="https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html",
+    source="https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_ErrorInformation.html",
 )
