@@ -17,6 +17,8 @@ ARMED = ("Handsoff", "Armed")
 _COMPARED = {"GreaterThanThreshold": "above", "GreaterThanOrEqualToThreshold": "at or above", "LessThanThreshold": "below",
              "LessThanOrEqualToThreshold": "at or below"}
 _REGION = re.compile(r"\b[a-z]{2}(?:-[a-z]+)+-\d\b")
+_SCOPED = re.compile(r"-(Fleet|OneBox)Alarms-")
+"""What CloudFormation makes of the nested stacks of a scope's alarms (templates/environment.yaml) in their names."""
 _POINTS_SHOWN = 6
 
 
@@ -132,7 +134,7 @@ def _speaks_of(text: str, names: Iterable[str], region: str) -> bool:
 
 
 def place(case: Case, alarm: Alarm, names: Iterable[str], text: str) -> str:
-    """`<Region>/<scope>` of an alarm, or of the composites over it (`names`): as the gate says it (`text`), else by the group that watches the alarm.
+    """`<Region>/<scope>` of an alarm, or of the composites over it (`names`): as the gate says it (`text`), else by its stack, else by the group that watches it.
 
     An alarm of no scope is the Region's.
     """
@@ -140,6 +142,9 @@ def place(case: Case, alarm: Alarm, names: Iterable[str], text: str) -> str:
         told = re.search(rf"{re.escape(name)} of [\w-]+/{re.escape(alarm.region)}/([\w-]+)", text)
         if told:
             return f"{alarm.region}/{told[1]}"
+    nested = _SCOPED.search(alarm.name)
+    if nested:
+        return f"{alarm.region}/{nested[1].lower()}"
     watching = [each for each in case.deployments if each.region == alarm.region and each.settings and alarm.name in each.settings.alarms]
     return watching[0].where if len({each.scope for each in watching}) == 1 else alarm.region
 

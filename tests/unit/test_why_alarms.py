@@ -287,7 +287,7 @@ def test_a_gate_that_names_the_composite_leads_to_the_alarm_under_it(place: Plac
     gate = place.gate(f"gamma Gamma: release aaa does not pass. Alarm sample-gamma-high-severity of gamma/{REGION} is firing.")
     verdict = judge(place.case(None, "sample-gamma-high-severity", actions=(gate,)))
     assert verdict.first is not None and verdict.first.cause.id == "alarm-requests-failed"
-    assert (verdict.first.match.certainty, verdict.first.match.where) == ("certain", REGION)
+    assert (verdict.first.match.certainty, verdict.first.match.where) == ("certain", f"{REGION}/fleet"), "the alarm's stack says whose it is"
     of_fleet = place.gate(f"Alarm sample-gamma-fleet-high-severity of gamma/{REGION}/fleet is firing.")
     named = judge(place.case(None, "sample-gamma-fleet-high-severity", actions=(of_fleet,))).first
     assert named is not None and named.match.where == f"{REGION}/fleet"
