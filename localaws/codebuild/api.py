@@ -83,13 +83,10 @@ class Api(Service):
                     "projectsNotFound": [given for given, name in names.items() if name not in projects]}
 
     def delete_project(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
-        """Delete a project with its builds; a name that is not there is no error. What runs is stopped."""
+        """Delete a project; a name that is not there is no error. What runs is stopped. Its builds can be read all the same (API reference)."""
         name = params["name"].rsplit("/", 1)[-1]
         with self.lock:
             self.stores[ctx]["projects"].pop(name, None)
-            builds = self.stores[ctx]["builds"]
-            for identity in [i for i, build in builds.items() if build["projectName"] == name]:
-                del builds[identity]
             runs = [run for run in self._runs.values() if run.record["projectName"] == name]
         for run in runs:
             run.stop()

@@ -134,7 +134,7 @@ def _speaks_of(text: str, names: Iterable[str], region: str) -> bool:
 
 
 def place(case: Case, alarm: Alarm, names: Iterable[str], text: str) -> str:
-    """`<Region>/<scope>` of an alarm, or of the composites over it (`names`): as the gate says it (`text`), else by its stack, else by the group that watches it.
+    """`<Region>/<scope>` of an alarm, or of the composites over it (`names`): as the gate says it (`text`), else by its stack, else by its group.
 
     An alarm of no scope is the Region's.
     """

@@ -269,6 +269,14 @@ def test_the_same_token_starts_one_build(tmp_path: Path) -> None:
     assert world.begin(idempotencyToken="t") == world.begin(idempotencyToken="t") != world.begin(idempotencyToken="u")
 
 
+def test_the_builds_of_a_deleted_project_can_be_read(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    build = world.build()
+    world.api.delete_project(CALLER, {"name": "build"})
+    assert world.get(build["id"]) == build
+    assert world.api.batch_get_projects(CALLER, {"names": ["build"]})["projectsNotFound"] == ["build"]
+
+
 def test_refusals(tmp_path: Path) -> None:
     world = World(tmp_path)
     project = world.api.batch_get_projects(CALLER, {"names": ["build", "none"]})
