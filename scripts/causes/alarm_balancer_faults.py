@@ -28,7 +28,7 @@ CAUSE = Cause(
     area="alarm",
     title="The load balancer finds no host that answers",
     document=Document("Troubleshoot your Application Load Balancers: the load balancer generates an HTTP error",
-                      "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html"),
+                      "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#load-balancer-http-error-codes"),
     check=check,
     rank=12,
     clears=lambda case: fired.quiet(case, "balancer"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from scripts.diagnosis.build_signs import TROUBLESHOOTING, failed, match, sign
+from scripts.diagnosis.build_signs import failed, match, sign
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.judge import Cause, Document, Match
 
 _DAEMON = re.compile(r"Cannot connect to the Docker daemon at|failed to connect to the docker API at|dial unix /var/run/docker\.sock")
 
@@ -33,7 +33,8 @@ CAUSE = Cause(
     id="build-docker-not-running",
     area="build",
     title="Docker does not run in the build",
-    document=TROUBLESHOOTING,
+    document=Document("Error: Cannot connect to the Docker daemon when running a build",
+                      "https://docs.aws.amazon.com/codebuild/latest/userguide/troubleshooting.html#troubleshooting-cannot-connect-to-docker-daemon"),
     check=check,
     clears=_clears,
     source="https://docs.aws.amazon.com/codebuild/latest/userguide/troubleshooting.html#troubleshooting-cannot-connect-to-docker-daemon",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scripts.diagnosis.build_signs import TROUBLESHOOTING, cleared, coded, match
+from scripts.diagnosis.build_signs import cleared, coded, match
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -22,7 +22,8 @@ CAUSE = Cause(
     id="build-image-not-pulled",
     area="build",
     title="The build image could not be pulled",
-    document=TROUBLESHOOTING,
+    document=Document("Error: BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE when using a custom build image",
+                      "https://docs.aws.amazon.com/codebuild/latest/userguide/troubleshooting.html#troubleshooting-unable-to-pull-image"),
     check=check,
     clears=lambda case: cleared(case, ("PROVISIONING",), "the build image was pulled: the build went past PROVISIONING"),
     source="https://docs.aws.amazon.com/codebuild/latest/userguide/troubleshooting.html#troubleshooting-unable-to-pull-image",

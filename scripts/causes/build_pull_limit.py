@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from scripts.diagnosis.build_signs import COMMAND_PHASES, TROUBLESHOOTING, match, sign
+from scripts.diagnosis.build_signs import COMMAND_PHASES, match, sign
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.judge import Cause, Document, Match
 
 _LIMIT = re.compile(r"toomanyrequests|You have reached your (?:unauthenticated )?pull rate limit", re.IGNORECASE)
 
@@ -26,7 +26,8 @@ CAUSE = Cause(
     id="build-pull-limit",
     area="build",
     title="Docker Hub's pull limit is reached",
-    document=TROUBLESHOOTING,
+    document=Document("Error: BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE: toomanyrequests",
+                      "https://docs.aws.amazon.com/codebuild/latest/userguide/troubleshooting.html#troubleshooting-unable-to-pull-image"),
     check=check,
     rank=5,
     source="https://github.com/aws-samples/aws-modern-application-workshop/issues/237",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scripts.diagnosis.build_signs import NOT_AUTHORIZED, TROUBLESHOOTING, coded, match
+from scripts.diagnosis.build_signs import NOT_AUTHORIZED, coded, match
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.judge import Cause, Match
+from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
@@ -22,7 +22,8 @@ CAUSE = Cause(
     id="build-variable-not-resolved",
     area="build",
     title="A variable of the build could not be looked up",
-    document=TROUBLESHOOTING,
+    document=Document("Builds might fail when getting parameters from Amazon EC2 Parameter Store",
+                      "https://docs.aws.amazon.com/codebuild/latest/userguide/troubleshooting.html#troubleshooting-parameter-store"),
     check=check,
     source="https://github.com/cloudposse/terraform-aws-cicd/issues/107",
 )

@@ -12,7 +12,7 @@ _WORDS = re.compile(r"(?:ResourceNotFoundException|Function not found)", re.IGNO
 
 
 def check(case: Case) -> Match | None:
-    """Lambda's refusal of Invoke, as the action tells it."""
+    """Lambda's refusal of Invoke. ? How the action passes it on is documented nowhere."""
     for action in signs.failed(case, "Lambda"):
         if _WORDS.search(f"{action.code}: {action.message}"):
             name = action.configuration.get("FunctionName", "the function")

@@ -12,7 +12,7 @@ _WORDS = re.compile(r"Lambda function (?P<name>[\w-]*) ?failed to return a resul
 
 
 def check(case: Case) -> Match | None:
-    """CodePipeline's words after 20 minutes without an answer."""
+    """CodePipeline's words after the 20 minutes that its quotas give a function to answer."""
     for action in signs.failed(case, "Lambda"):
         if found := _WORDS.search(action.message):
             name = found["name"] or action.configuration.get("FunctionName", "")
@@ -30,5 +30,5 @@ CAUSE = Cause(
     title="A function of the pipeline gave no answer",
     document=Document("AWS Lambda invoke action reference", "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-Lambda.html"),
     check=check,
-    source="https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html",
+    source="https://github.com/amazon-archives/cloudformation-validation-pipeline/issues/3",
 )

@@ -8,7 +8,8 @@ from scripts.diagnosis import signs
 from scripts.diagnosis.case import Case
 from scripts.diagnosis.judge import Cause, Document, Match
 
-_WORDS = re.compile(r"(?:Provider: '(?P<provider>\w+)'.*)?is not available in region (?P<region>[A-Za-z0-9_-]+)")
+_WORDS = re.compile(r"(?:Provider: '(?P<provider>\w+)'.*)?is not available in region '?(?P<region>[A-Za-z0-9_-]+)"
+                    r"|The region (?P<other>[a-z0-9-]+) specified in 'pipeline\.artifactStores' is not a valid AWS Region")
 _NO_ENDPOINT = re.compile(r"(?:Could not connect to the endpoint URL: \"|UnknownHostException: |endpoint )(?:https://)?(?P<service>[a-z]+)\.(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com")
 
 
@@ -19,7 +20,7 @@ def check(case: Case) -> Match | None:
              for stack in case.stacks for event in stack.failures if event.type == signs.PIPELINE_TYPE]
     for where, at, words, text, provider, region in told:
         if found := _WORDS.search(text):
-            provider, region = found["provider"] or provider or "the service", found["region"].lower().replace("_", "-").rstrip(".")
+            provider, region = found["provider"] or provider or "the service", (found["region"] or found["other"]).lower().replace("_", "-").rstrip(".")
             return Match("certain", where, (words,), _fix(provider, region), at, f"{provider} is not available in {region} for CodePipeline")
         if found := _NO_ENDPOINT.search(text):
             return Match("likely", where, (words,), _fix(found["service"], found["region"]), at, f"{found['service']} has no endpoint in {found['region']}")
@@ -42,5 +43,5 @@ CAUSE = Cause(
     title="A service is not available in the Region",
     document=Document("AWS CodeDeploy endpoints and quotas", "https://docs.aws.amazon.com/general/latest/gr/codedeploy.html"),
     check=check,
-    source="https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html",
+    source="https://github.com/aws/aws-cdk/issues/20987",
 )

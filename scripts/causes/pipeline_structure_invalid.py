@@ -16,7 +16,7 @@ def check(case: Case) -> Match | None:
     """The pipeline's resource failed in its stack, and not for a role or a Region."""
     for stack in case.stacks:
         for event in stack.failures:
-            others = "AssumeRole" in event.reason or "is not available in region" in event.reason or "not authorized" in event.reason
+            others = any(words in event.reason for words in ("AssumeRole", "is not available in region", "is not a valid AWS Region", "not authorized"))
             if event.type == signs.PIPELINE_TYPE and not others and _WORDS.search(event.reason):
                 return Match("certain", f"{stack.region}/{stack.name}", (f"{event.logical_id} {event.status}: {event.reason}",), (
                     "Correct templates/pipeline/stages.yaml where the words above say, check it: make validate",

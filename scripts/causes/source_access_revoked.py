@@ -13,7 +13,10 @@ _WORDS = re.compile(r"Could not access the \w+ repository|Unable to connect to t
 
 
 def check(case: Case) -> Match | None:
-    """The source action's words, as CodePipeline's troubleshooting page has them."""
+    """The words that CodePipeline's guide has for its own GitHub action (OAuth app), and GitHub's.
+
+    ? What a connection says of a repository that its app may not see is documented nowhere but as source-branch-missing has it.
+    """
     for action in signs.failed(case, "CodeStarSourceConnection", "GitHub"):
         if _WORDS.search(action.message):
             repository = action.configuration.get("FullRepositoryId", "the repository")
@@ -28,8 +31,9 @@ CAUSE = Cause(
     id="source-access-revoked",
     area="source",
     title="AWS has no access to the repository: token invalid, app not installed for it, or repository gone",
-    document=Document("Troubleshooting CodePipeline", "https://docs.aws.amazon.com/codepipeline/latest/userguide/troubleshooting.html"),
+    document=Document("GitHub (via GitHub App) source action: Unable to complete the connection for a repository",
+                      "https://docs.aws.amazon.com/codepipeline/latest/userguide/troubleshooting.html#troubleshooting-connections-GitHub-admin"),
     check=check,
     rank=9,
-    source="https://docs.aws.amazon.com/codepipeline/latest/userguide/troubleshooting.html#troubleshooting-gs2",
+    source="https://docs.aws.amazon.com/codepipeline/latest/userguide/appendix-github-oauth.html#troubleshooting-gs2",
 )

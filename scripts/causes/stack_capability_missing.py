@@ -22,7 +22,7 @@ CAUSE = Cause(
     id="stack-capability-missing",
     area="stack",
     title="A capability was not acknowledged",
-    document=Document("Acknowledging IAM resources in templates", "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/control-access-with-iam.html#using-iam-capabilities"),
+    document=Document("Acknowledging IAM resources in CloudFormation templates", "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/control-access-with-iam.html#using-iam-capabilities"),
     check=check,
     source="https://github.com/envato/stack_master/issues/138",
 )

@@ -26,7 +26,7 @@ CAUSE = Cause(
     id="stack-custom-name",
     area="stack",
     title="A resource with a name of its own would have to be replaced",
-    document=Document("Name type", "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html"),
+    document=Document("Name type", "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html"),
     check=check,
     source="https://github.com/convox/rack/issues/2941",
 )

@@ -23,7 +23,7 @@ CAUSE = Cause(
     id="stack-export-missing",
     area="stack",
     title="An export that the stack imports does not exist",
-    document=Document("Fn::ImportValue", "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-importvalue.html"),
+    document=Document("Fn::ImportValue", "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-importvalue.html"),
     check=check,
-    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-importvalue.html",
+    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-importvalue.html",
 )

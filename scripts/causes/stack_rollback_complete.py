@@ -29,8 +29,8 @@ CAUSE = Cause(
     id="stack-rollback-complete",
     area="stack",
     title="The stack was never made, and can only be deleted",
-    document=Document("Stack status codes", "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-console-view-stack-data-resources.html"),
+    document=Document("Stack status codes", "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html#cfn-console-view-stack-data-resources-status-codes"),
     check=check,
     rank=60,
-    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-console-view-stack-data-resources.html",
+    source="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html#cfn-console-view-stack-data-resources-status-codes",
 )

@@ -29,8 +29,8 @@ CAUSE = Cause(
     id="stack-signals-missing",
     area="stack",
     title="Hosts did not signal that they are ready",
-    document=Document("CreationPolicy attribute", "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-attribute-creationpolicy.html"),
+    document=Document("CreationPolicy attribute", "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-creationpolicy.html"),
     check=check,
     rank=5,
-    source="https://github.com/guardian/security-hq/pull/1261",
+    source="https://github.com/F5Networks/f5-aws-cloudformation/issues/168",
 )

@@ -13,10 +13,11 @@ NOT_AUTHORIZED = re.compile(
     r"(?:User: )?(?P<who>[^\s\"',]+) is not authorized to perform:? (?P<action>[A-Za-z0-9-]+:[A-Za-z*]+|AssumeRole|[a-z_]+)"
     r"(?: on (?:resource:? |(?:action )?role )(?P<resource>[^\s\"',)]+))?")
 """IAM's refusal, as services pass it on: IAM User Guide, "Troubleshoot access denied error messages"; and CodePipeline's own of AssumeRole."""
-_BUCKET = re.compile(r"Amazon S3(?: artifact)? bucket (?:named )?'?([a-z0-9][a-z0-9.-]+[a-z0-9])")
+_BUCKET = re.compile(r"S3(?: artifact)? bucket (?:named )?['<]?([a-z0-9][a-z0-9.-]+[a-z0-9])")
 _NO_CONNECTION = re.compile(r"Unable to use Connection: (\S+?)\.? The provided role does not have sufficient permissions")
 _S3_DENIED = re.compile(r"provided role does not have (?:sufficient )?permissions|permissions required to access the Amazon S3 bucket"
-                        r"|Amazon S3; Status Code: 403")
+                        r"|is getting S3 access denied|Amazon S3; Status Code: 403")
+"""The page "Troubleshooting CodePipeline" has its title from the third; the others are in AWS re:Post's article on access denied."""
 _SERVICE = re.compile(r"^(?:codepipeline\.amazonaws\.com|CodePipeline|AWSCodePipeline)$")
 PIPELINE_TYPE = "AWS::CodePipeline::Pipeline"
 
@@ -107,7 +108,8 @@ def _refusal(text: str) -> tuple[str, str, str, str] | None:
         return ("own-role" if _SERVICE.match(who) else "assume"), role_name(who), "sts:AssumeRole", resource
     if _S3_DENIED.search(text) or needs.startswith("s3:"):
         bucket = _BUCKET.search(text)
-        return "bucket", role_name(who), needs, resource or (bucket[1] if bucket else "")
+        role = re.search(r"service role <?(arn:[^\s>]+)>? is getting S3 access denied", text)
+        return "bucket", role_name(who or (role[1] if role else "")), needs, resource or (bucket[1] if bucket else "")
     return ("other", role_name(who), needs, resource) if told else None
 
 

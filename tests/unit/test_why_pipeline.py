@@ -187,6 +187,7 @@ def test_an_actions_role_that_cannot_be_assumed(tmp_path: Path) -> None:
     # As people report them from AWS: the sources are the causes'.
     ("Unable to access the artifact with Amazon S3 object key 'sample/Release/abc' located in the Amazon S3 artifact bucket 'store'. The provided role does "
      "not have sufficient permissions.", "permission-artifact-bucket"),
+    (f"CodePipeline service role arn:aws:iam::{ACCOUNT}:role/pipe is getting S3 access denied for the S3 bucket store", "permission-artifact-bucket"),
     ("Unable to use Connection: arn:aws:codestar-connections:us-east-1:1:connection/1. The provided role does not have sufficient permissions.",
      "permission-connection"),
     (f"arn:aws:iam::{ACCOUNT}:role/pipe is not authorized to perform AssumeRole on role arn:aws:iam::{ACCOUNT}:role/gamma-deploy",
@@ -267,6 +268,12 @@ def test_an_action_that_takes_too_long(tmp_path: Path) -> None:
     pipe.local.clock.advance(5 * 24 * 3600 + 60)
     pipe.settle()
     assert first(pipe) == "pipeline-action-timed-out"
+
+
+def test_an_action_that_ran_for_all_its_time_ran_too_long_whatever_is_said_of_it() -> None:
+    action = Action("Gamma", "Deploy1", "Failed", "CodeDeploy", REGION, "gamma", "d-ABCDEFGHI", "JobFailed", "It was given up", 1.0, 5 * 86400 + 1.0)
+    found = {limit: judge(Case("gamma", "sample", "execution", 9.0, region=REGION, actions=(replace(action, started=limit),))).first for limit in (1.0, 3600.0)}
+    assert [one.cause.id if one else "" for one in found.values()] == ["pipeline-action-timed-out", ""]
 
 
 @pytest.mark.cause("pipeline-tests-failed", "made")
@@ -379,6 +386,19 @@ def test_an_action_type_that_a_region_does_not_have(tmp_path: Path) -> None:
     verdict = judge(stack_case(refusal_of(Pipe(tmp_path), unknown_provider)))
     assert verdict.first is not None and verdict.first.cause.id == "pipeline-region-unavailable"
     assert verdict.first.title == "CodeDeployToECS is not available in us-east-1 for CodePipeline"
+
+
+@pytest.mark.parametrize(("words", "title"), [
+    ("ActionType (Category: 'Deploy', Provider: 'CloudFormation', Owner: 'AWS', Version: '1') in action 'Prepare' is not available in region 'CN_NORTH_1' "
+     "(Service: AWSCodePipeline; Status Code: 400; Error Code: InvalidActionDeclarationException)",
+     "CloudFormation is not available in cn-north-1 for CodePipeline"),
+    ("The region af-south-1 specified in 'pipeline.artifactStores' is not a valid AWS Region. (Service: AWSCodePipeline; Status Code: 400)",
+     "the service is not available in af-south-1 for CodePipeline"),
+])
+def test_the_words_of_aws_for_a_region_without_the_service(words: str, title: str) -> None:
+    """https://github.com/aws/aws-cdk/issues/20987 and 15650."""
+    verdict = judge(stack_case(words))
+    assert verdict.first is not None and (verdict.first.cause.id, verdict.first.title) == ("pipeline-region-unavailable", title)
 
 
 def test_an_endpoint_that_is_not_there_is_possible_only(tmp_path: Path) -> None:
