@@ -8,7 +8,10 @@ from scripts.diagnosis.judge import Cause, Document, Match
 
 
 def check(case: Case) -> Match | None:
-    """A deployment ended with ALARM_ACTIVE, and an alarm that it names was in ALARM when it was created."""
+    """A deployment ended with ALARM_ACTIVE, and an alarm that it names was in ALARM when it was created.
+
+    ? AWS only writes that a deployment stops when an alarm is activated; people show deployments stopped within a second of their creation.
+    """
     for one in fired.firings(case):
         if not fired.was_before(one) or one.deployment is None:
             continue

@@ -28,5 +28,5 @@ CAUSE = Cause(
     document=Document("Connections in the Developer Tools console", "https://docs.aws.amazon.com/dtconsole/latest/userguide/welcome-connections.html"),
     check=check,
     rank=9,
-    source="https://docs.aws.amazon.com/codestar-connections/latest/APIReference/API_Connection.html",
+    source="https://docs.aws.amazon.com/codeconnections/latest/APIReference/API_Connection.html",
 )

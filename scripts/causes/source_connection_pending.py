@@ -40,5 +40,5 @@ CAUSE = Cause(
     document=Document("Update a pending connection", "https://docs.aws.amazon.com/dtconsole/latest/userguide/connections-update.html"),
     check=check,
     clears=clears,
-    source="https://docs.aws.amazon.com/codestar-connections/latest/APIReference/API_Connection.html",
+    source="https://docs.aws.amazon.com/codeconnections/latest/APIReference/API_Connection.html",
 )
