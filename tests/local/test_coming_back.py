@@ -180,8 +180,8 @@ def test_a_time_bomb_after_wave1_takes_all_back_at_once_and_shuts_prod_until_som
         delivery: demo.Demonstration, deployed_with: Callable[..., None]) -> None:
     deployed_with("pipeline", Wave2BakeSeconds="120")  # long enough for the bomb, on a machine that is busier or less busy than it was
     home = disturb.place_of(delivery, "prod", delivery.region)
-    with disturb.setting([home], delivery.settings["prod"].service, "app", "SHOW_FAULTS"):
-        shipped = shipping.ship(delivery, "A time bomb", fault_percent=60, fault_after_seconds=_until_wave2(delivery), fault_only_if_env="SHOW_FAULTS")
+    with disturb.setting([home], delivery.settings["prod"].service, "app", "TIME_BOMB"):
+        shipped = shipping.ship(delivery, "A time bomb", fault_percent=60, fault_after_seconds=_until_wave2(delivery), fault_only_if_env="TIME_BOMB")
     shipping.came_back(delivery, shipped, "Wave2", "Faults", "reconciler", status=None)
     passed = {action["stageName"] for action in delivery.pipeline.actions(shipped.outcome.execution_id)
               if action["actionName"] == "Gate" and action["status"] == "Succeeded"}
