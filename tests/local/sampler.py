@@ -151,6 +151,15 @@ class Sampler:
         return api.exec_start(made, detach=True) if detach else api.exec_start(made, stream=True)
 
     def _listen(self, instance: str) -> None:
+        """Follow one host; on a busy machine a connection to its engine may break, and is made anew."""
+        while not self._stopped.is_set():
+            try:
+                self._follow(instance)
+            except Exception as error:
+                print(f"the sampler lost {instance}: {type(error).__name__}: {error}")
+            self._stopped.wait(0.2)
+
+    def _follow(self, instance: str) -> None:
         """First what runs, then every change since before that was asked; the filter's pattern is the container's whole name."""
         filters = f"--filter container={self._service} --filter event=start --filter event=die"
         script = (f"since=$(date +%s); docker ps --filter name=^/{self._service}$ --format 'there {{{{.Names}}}}'; echo $$ > /run/sampler.pid; "
