@@ -44,7 +44,7 @@ test: setup lint test-unit ## All checks, and one good and three bad releases en
 	@$(PY) -m pytest tests/local -m "not every" $(ARGS)
 
 .PHONY: test-unit
-test-unit: $(VENV)/.stamp ## Unit and template tests alone: no Docker, no network, a minute or two
+test-unit: $(VENV)/.stamp ## Unit and template tests alone: no Docker, no network, a few minutes
 	@$(PY) -m pytest tests --ignore tests/local --numprocesses 2 --timeout 120 $(ARGS)
 
 .PHONY: test-all

@@ -32,7 +32,7 @@ def failing(case: Case, verdict: Verdict) -> bool:
 
 
 def document(case: Case, verdict: Verdict, calls: int) -> dict[str, Any]:
-    """The answer as data; see docs for the schema. Every text is redacted."""
+    """The answer as data; docs/why.md has the schema. Every text is redacted."""
     first = verdict.first
     told: dict[str, Any] = {
         "schema": SCHEMA, "environment": case.asked or case.environment, "about": case.about, "subject": case.subject, "failing": failing(case, verdict),
