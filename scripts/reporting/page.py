@@ -101,7 +101,8 @@ def _figures(view: View) -> Markup | None:
     report = view.report
     found: list[tuple[str, str, str]] = []
     if report.releases:
-        kinds = [outcome.kind for outcome in view.outcomes.values()]
+        # The execution that creating the pipeline starts brings no commit: it is no release.
+        kinds = [view.outcomes[release.execution].kind for release in report.releases if release.commit]
         caught = sum(kind in ("failed", "back", "stopped") for kind in kinds)
         found.append(("Releases", str(len(kinds) + report.releases_left_out), f"{kinds.count('ok')} out, {caught} caught"))
     for environment in report.environments:

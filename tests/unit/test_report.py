@@ -119,6 +119,9 @@ def test_the_page_says_what_happened() -> None:
     assert "Why: Requests to prod's one-box failed while 77d0a6ee12c9 ran there" in reader.text and "21.4 at 08:51" in reader.text
     assert "2026-11-24 08:00 to 09:10 UTC (1 h 10 min)" in reader.text
     assert "15 of 15" in reader.text and "1 out, 2 caught" in reader.text
+    story = made_up.story()
+    first = dataclasses.replace(story.releases[-1], execution="e-0", commit="", status="Failed")
+    assert "1 out, 2 caught" in read(dataclasses.replace(story, releases=(*story.releases, first))).text, "what creating the pipeline starts is no release"
     assert "requests, 110 failed (0.07 %)" in reader.text
     assert "make report SINCE=70m LOCAL=1" in reader.text
     labels = [drawing.get("aria-label") or "" for drawing in reader.drawings]
