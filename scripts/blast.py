@@ -129,20 +129,20 @@ class Blast:
         quiet = one.quiet()
         if quiet:
             raise CommandError("the measurement", f"alarms fire before it begins: {', '.join(quiet)}", "make status ENV=prod LOCAL=1")
-        before = {(place, scope): _revision(place, scope) for place in self.prod for scope in place.groups}
+        before = [(place, scope, _revision(place, scope)) for place in self.prod for scope in place.groups]
         one.say("\n== All hosts of prod at once, no alarms")
         began = time.time()
-        self._deploy({(place, scope): {**bundle, "bucket": revision["bucket"]} for (place, scope), revision in before.items()}, bundle)
+        self._deploy([(place, scope, {**bundle, "bucket": revision["bucket"]}) for place, scope, revision in before], bundle)
         one.say(f"  a person notices, and takes it back after {self.react:g} s")
         one.here.clock.sleep(max(0.0, began + self.react - time.time()))
         self._deploy(before)
         ended = time.time()
         return cost(one.answers(began), began, ended)
 
-    def _deploy(self, revisions: dict[tuple[Place, str], dict[str, str]], copied: dict[str, str] | None = None) -> None:
+    def _deploy(self, revisions: Sequence[tuple[Place, str, dict[str, str]]], copied: dict[str, str] | None = None) -> None:
         """Deploy to all groups at once and wait; `copied` is the home bucket's object that each Region's bucket needs first."""
         begun = []
-        for (place, scope), location in revisions.items():
+        for place, scope, location in revisions:
             if copied and location["bucket"] != copied["bucket"]:
                 body = self.demonstration.aws.client("s3", self.demonstration.region).get_object(Bucket=copied["bucket"], Key=copied["key"])["Body"].read()
                 self.demonstration.aws.client("s3", place.region).put_object(Bucket=location["bucket"], Key=location["key"], Body=body)
