@@ -6,7 +6,7 @@ import re
 
 from scripts.diagnosis.case import Case
 from scripts.diagnosis.judge import Cause, Match
-from scripts.diagnosis.stack_signs import TROUBLESHOOTING, delete, environment, match, sign
+from scripts.diagnosis.stack_signs import TROUBLESHOOTING, deleting, deploy, destroy, match, retain, sign
 
 _FULL = re.compile(r"bucket you tried to delete is not empty|BucketNotEmpty", re.IGNORECASE)
 
@@ -17,10 +17,12 @@ def check(case: Case) -> Match | None:
     if found is None:
         return None
     bucket = found.event.physical_id or "<bucket>"
-    return match(found, f"The bucket {bucket} is not empty and cannot be deleted", (
-        f"Nothing brings its objects back. To empty it, versions too: make destroy ENV={environment(case, found.stack)}; only the current ones: "
-        f"aws s3 rm s3://{bucket} --recursive",
-        f"To keep it: {delete(found.stack)} --retain-resources {found.event.logical_id}"))
+    title = f"The bucket {bucket} is not empty and cannot be deleted"
+    empty = f"Nothing brings its objects back. To delete the current ones: aws s3 rm s3://{bucket} --recursive; versions too: the bucket's Empty in the console"
+    if deleting(found.stack):
+        return match(found, title, (f"{empty}. Then: {destroy(case, found.stack)}", *retain(found)))
+    return match(found, title, (
+        f"{empty}. Then: {deploy(case, found.stack)}", "To keep it: give it DeletionPolicy and UpdateReplacePolicy: Retain in its template, and deploy that"))
 
 
 CAUSE = Cause(

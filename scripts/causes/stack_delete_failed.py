@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scripts.diagnosis.case import Case
 from scripts.diagnosis.judge import Cause, Match
-from scripts.diagnosis.stack_signs import TROUBLESHOOTING, delete, environment, facts, where
+from scripts.diagnosis.stack_signs import TROUBLESHOOTING, delete, destroy, facts, where
 
 
 def check(case: Case) -> Match | None:
@@ -18,7 +18,7 @@ def check(case: Case) -> Match | None:
                 title=f"{stack.name} is DELETE_FAILED: it still has what could not be deleted",
                 evidence=(*facts(stack), *(facts(stack, event)[0] for event in stack.failures[:3])),
                 fix=(
-                    f"Remove what holds the resource (above), then the same command again: make destroy ENV={environment(case, stack)}",
+                    f"Remove what holds the resource (above), then the same command again: {destroy(case, stack)}",
                     f"To leave resources behind: {delete(stack)} --retain-resources {' '.join(left) or '<logical ids>'}",
                 ),
                 at=stack.ended,

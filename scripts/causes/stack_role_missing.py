@@ -6,7 +6,7 @@ import re
 
 from scripts.diagnosis.case import Case, Stack
 from scripts.diagnosis.judge import Cause, Document, Match
-from scripts.diagnosis.stack_signs import delete, deploy, facts, match, sign, where
+from scripts.diagnosis.stack_signs import delete, deleting, deploy, destroy, facts, match, sign, where
 
 _ROLE = re.compile(r"Role (arn:\S+:role/\S+) is invalid or cannot be assumed")
 
@@ -24,9 +24,10 @@ def check(case: Case) -> Match | None:
 
 
 def _fix(case: Case, stack: Stack, role: str) -> tuple[str, ...]:
+    again = "Make it again with the same name and let cloudformation.amazonaws.com assume it, "
     return (f"aws iam get-role --role-name {role.rpartition('/')[2]}",
-            "Make it again with the same name and let cloudformation.amazonaws.com assume it, or give another for this operation: "
-            f"{delete(stack)} --role-arn <role>; then: {deploy(case, stack)}",
+            again + (f"then: {destroy(case, stack)}; or give another for this operation: {delete(stack)} --role-arn <role>" if deleting(stack) else
+                     f"then: {deploy(case, stack)}; or give the stack another with an update of it (aws cloudformation update-stack … --role-arn <role>)"),
             "A role that another stack makes goes with that stack: delete stacks in the reverse order.")
 
 

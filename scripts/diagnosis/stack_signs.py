@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from scripts.core import roots
 from scripts.diagnosis.case import Case, Stack, StackEvent
 from scripts.diagnosis.judge import Document, Match
 
@@ -101,16 +102,44 @@ def match(found: Sign, title: str, fix: tuple[str, ...], certainty: str = "certa
 
 
 def environment(case: Case, stack: Stack) -> str:
-    """What ENV= is for a stack: `<service>-environment-<name>`, `<service>-pipeline`, else the case's."""
-    name = stack.name
-    if "-environment-" in name:
-        return name.rpartition("-environment-")[2]
-    return "pipeline" if name.endswith("-pipeline") else case.environment
+    """Which of this project's names a root stack has as ENV=: an environment, `pipeline` or `release-store`; "" for a stack that is none of these.
+
+    Another stack is never taken for the case's environment: what removes it would remove the environment.
+    """
+    name = stack.name.removeprefix(f"{case.service}-")
+    if name == stack.name:
+        return ""
+    if name in (roots.PIPELINE, roots.RELEASE_STORE):
+        return name
+    if name.startswith("environment-"):
+        return name.removeprefix("environment-")
+    return case.environment if name.endswith(f"-{case.environment}") else ""
 
 
 def deploy(case: Case, stack: Stack) -> str:
-    """The command that deploys the stack."""
-    return f"make deploy ENV={environment(case, stack)}"
+    """The command that deploys the stack. The release stores are deployed with an environment that needs them."""
+    name = environment(case, stack)
+    if not name:
+        return f"the command that deployed {stack.name}"
+    return f"make deploy ENV={case.environment if name == roots.RELEASE_STORE else name}"
+
+
+def destroy(case: Case, stack: Stack) -> str:
+    """The command that removes the stack."""
+    name = environment(case, stack)
+    return f"make destroy ENV={name}" if name else delete(stack)
+
+
+def deleting(stack: Stack) -> bool:
+    """Whether somebody wants the stack gone: only then may a step delete it."""
+    return stack.operation == "delete" or stack.status == "DELETE_FAILED"
+
+
+def retain(found: Sign) -> tuple[str, ...]:
+    """How a delete leaves the resource behind. CloudFormation takes only the root's own, and only from a delete that failed."""
+    if found.stack.status != "DELETE_FAILED" or len(found.event.path) != 1:
+        return ()
+    return (f"To keep it: {delete(found.stack)} --retain-resources {found.event.logical_id}",)
 
 
 def delete(stack: Stack) -> str:

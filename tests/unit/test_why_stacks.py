@@ -547,8 +547,61 @@ def test_commands_name_the_environment_of_the_stack() -> None:
     stack = one("x")
     assert stack_signs.deploy(case_of(stack), stack) == "make deploy ENV=gamma"
     assert stack_signs.environment(case_of(stack), replace(stack, name="sample-pipeline")) == "pipeline"
-    assert stack_signs.environment(case_of(stack), replace(stack, name="sample-release-store")) == "gamma"
     assert stack_signs.place(StackEvent(0.0, ("root", "Fleet"), "Group", GROUP, "", "CREATE_FAILED")) == "root/Fleet/Group"
+
+
+@pytest.mark.parametrize(("name", "environment", "deploy", "destroy"), [
+    ("sample-environment-prod", "prod", "make deploy ENV=prod", "make destroy ENV=prod"),
+    ("sample-pipeline", "pipeline", "make deploy ENV=pipeline", "make destroy ENV=pipeline"),
+    ("sample-release-store", "release-store", "make deploy ENV=gamma", "make destroy ENV=release-store"),
+    ("sample-batch-gamma", "gamma", "make deploy ENV=gamma", "make destroy ENV=gamma"),
+    ("sample-queue", "", "the command that deployed sample-queue", f"aws cloudformation delete-stack --region {REGION} --stack-name sample-queue"),
+    ("sample-prod", "", "the command that deployed sample-prod", f"aws cloudformation delete-stack --region {REGION} --stack-name sample-prod"),
+    ("other-pipeline", "", "the command that deployed other-pipeline", f"aws cloudformation delete-stack --region {REGION} --stack-name other-pipeline"),
+])
+def test_no_command_is_of_another_stack(name: str, environment: str, deploy: str, destroy: str) -> None:
+    stack = replace(one("x"), name=name)
+    case = case_of(stack)
+    assert (stack_signs.environment(case, stack), stack_signs.deploy(case, stack), stack_signs.destroy(case, stack)) == (environment, deploy, destroy)
+
+
+@pytest.mark.parametrize(("name", "says"), [("sample-release-store", "make destroy ENV=release-store"), ("elses-queue", "delete-stack")])
+def test_a_shared_stack_that_cannot_be_deleted_never_destroys_the_environment(name: str, says: str) -> None:
+    full = one("The bucket you tried to delete is not empty", "AWS::S3::Bucket", "DELETE_FAILED")
+    stack = replace(full, name=name, status="DELETE_FAILED", operation="delete")
+    verdict = judge(case_of(stack))
+    assert verdict.first is not None
+    assert [found.cause.id for found in (verdict.first, *verdict.others)] == ["stack-bucket-not-empty", "stack-delete-failed"]
+    for found in (verdict.first, *verdict.others):
+        assert says in found.match.fix[0]
+        assert "ENV=gamma" not in str(found.match.fix)
+
+
+WANTS_GONE = {
+    "stack-bucket-not-empty": "The bucket you tried to delete is not empty",
+    "stack-resource-in-use": "resource It-physical has a dependent object",
+    "stack-role-missing": f"Role arn:aws:iam::{ACCOUNT}:role/deployer is invalid or cannot be assumed",
+}
+
+
+@pytest.mark.parametrize("cause", WANTS_GONE)
+def test_only_a_stack_that_is_to_go_is_deleted(cause: str) -> None:
+    live = one(WANTS_GONE[cause], state="DELETE_FAILED")
+    (entry,) = [entry for entry in catalogue() if entry.id == cause]
+
+    def fix(stack: Stack) -> str:
+        found = entry.check(case_of(stack))
+        assert found is not None
+        return str(found.fix)
+
+    for word in ("delete-stack", "--retain-resources", "make destroy"):
+        assert word not in fix(live)
+    assert "make deploy ENV=gamma" in fix(live)
+    going = replace(live, operation="delete", status="DELETE_FAILED")
+    assert "make destroy ENV=gamma" in fix(going) and "make deploy" not in fix(going)
+    assert "delete-stack" in fix(going)
+    below = replace(going, failures=tuple(replace(event, path=(NAME, "Fleet")) for event in going.failures))
+    assert "--retain-resources" not in fix(below), "CloudFormation takes only the root's own resources"
 
 
 def test_throttled_and_missing_stacks(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
