@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -385,6 +386,27 @@ def test_secrets_over_several_lines_of_a_log() -> None:
     shown = redact.redact_lines(log)
     assert "correct horse" not in "\n".join(shown) and "MIIE" not in "\n".join(shown) and shown[-1] == "bye"
     assert "correct horse" not in json.dumps(redact.redact_all({"evidence": list(log)}))
+
+
+@pytest.mark.parametrize("part", ["a-", "a.", "KEY_", "x-", "token-", "a=", "'a-"])
+def test_a_line_that_its_sender_made_up_holds_nobody_up(part: str) -> None:
+    began = time.process_time()
+    shown = redact.redact(part * (200_000 // len(part)) + "\nbye")
+    assert time.process_time() - began < 2.0
+    assert shown.endswith("…\nbye") and len(shown) < redact.LINE + 10
+
+
+@pytest.mark.parametrize("text", [
+    "{filler} DB_PASSWORD=\"hunter {long}\"", '{filler} "password": "hunter {long}"', "{filler} password: 'hunter {long}'", '"SecretString": "hunter {long}"',
+    '{{"Value": "hunter {long}", "Type": "SecureString"}}', "{long} -----BEGIN PRIVATE KEY-----\nhunter", "{nearly} ghp_hunterhunterhunter",
+])
+def test_a_secret_over_the_end_of_a_line_that_is_cut_is_taken_out(text: str) -> None:
+    assert "hunt" not in redact.redact(text.format(filler="x " * 1000, long="horse " * 1000, nearly="y" * (redact.LINE - 10)))
+
+
+def test_a_name_of_many_parts_names_a_secret_all_the_same() -> None:
+    for text in ("a_" * 50 + "password=hunter", '"' + "a-" * 50 + 'token": "hunter"', "password" + "_a" * 50 + "=hunter"):
+        assert "hunter" not in redact.redact(text)
 
 
 def test_no_secret_of_a_log_is_in_any_form_of_the_answer() -> None:
