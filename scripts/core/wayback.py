@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -177,8 +179,10 @@ def _bundle(stores: Aws, region: str, bundle: Mapping[str, str]) -> tuple[str, b
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             image = str(json.loads(archive.read("release.json")).get("images", {}).get(region, ""))
-    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError):
+    except (KeyError, ValueError, AttributeError):
         return f"its bundle {name} has no readable release.json", False
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError) as error:  # damaged, encrypted, or of an unknown method
+        return f"its bundle {name} cannot be read ({error or type(error).__name__})", False
     match = _IMAGE.fullmatch(image)
     if not match:
         return "", False  # no image of ECR: nothing to look for

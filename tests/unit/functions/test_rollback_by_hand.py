@@ -223,6 +223,27 @@ def test_what_may_not_be_looked_at_does_not_keep_anybody(desk: Desk) -> None:
     assert "may not be looked at (needs s3:GetObject)" in desk.out.getvalue()
 
 
+@pytest.mark.parametrize("damage", ["no archive", "deflated", "encrypted", "method"])
+def test_a_bundle_that_cannot_be_read_is_told_and_does_not_keep_anybody(desk: Desk, damage: str) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("release.json", json.dumps({"commit": OLD, "images": {}}))
+    content = bytearray(held.getvalue())
+    entry, data = content.index(b"PK\x01\x02"), 30 + len("release.json")
+    if damage == "no archive":
+        content = bytearray(b"<html>")
+    elif damage == "deflated":
+        content[data: data + 4] = b"\xff\xff\xff\xff"
+    elif damage == "encrypted":
+        content[6] |= 1
+        content[entry + 8] |= 1
+    else:
+        content[8] = content[entry + 10] = 99
+    desk.account.get_object = lambda **_: {"Body": io.BytesIO(content)}  # type: ignore[method-assign]
+    assert desk.run(rollback, "--reason", "x") == 0, desk.err.getvalue()
+    assert f"us-east-1/fleet: its bundle s3://us-east-1/{OLD} cannot be read (" in desk.out.getvalue()
+
+
 def test_run_again_while_it_goes_on_it_is_watched_and_afterwards_it_is_said(desk: Desk) -> None:
     assert desk.run(rollback, "--reason", "customers call", "--no-wait") == 0
     orders = [entry for entry in desk.world.ledger.newest_log("prod") if entry["kind"] == "rollback" and entry.get("reason")]
