@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.diagnosis.case import Case
-from scripts.diagnosis.failures import GONE_STATES, again, failed, first
+from scripts.diagnosis.failures import GONE_STATES, GONE_WORDS, again, failed, first
 from scripts.diagnosis.judge import Cause, Document, Match
 
 
@@ -14,8 +14,10 @@ def check(case: Case) -> Match | None:
         return None
     one = found.target.instance
     group = one.group if one and one.group else next(iter(found.deployment.settings.scaling_groups), "<group>") if found.deployment.settings else "<group>"
+    told = GONE_WORDS in found.event.message
     return Match(
-        "certain", found.where, (found.line, f"EC2 says {one.state}" if one and one.state else "CodeDeploy says that it was terminated"),
+        "certain" if told else "likely", found.where,
+        (found.line, *(["CodeDeploy says that it was terminated"] if told else []), *([f"EC2 says {one.state}"] if one and one.state else [])),
         (f"See who ended it: aws autoscaling describe-scaling-activities --region {found.deployment.region} --auto-scaling-group-name {group} --max-items 5",
          "AZRebalance, a scale-in, a Spot interruption or a health check may end an instance at any moment: the release itself may be good.",
          f"Release again once the fleet is whole: {again(case)}"), found.at, f"{found.target.id} was terminated in mid-deployment")

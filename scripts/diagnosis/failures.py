@@ -27,6 +27,7 @@ HEALTH = Document("Instance health", GUIDE + "instances-health.html")
 FROM_LAST_INSTALLED = ("BeforeBlockTraffic", "AfterBlockTraffic", "ApplicationStop")
 """Events whose scripts are those of the revision that was installed before."""
 GONE_STATES = ("shutting-down", "terminated", "gone")
+GONE_WORDS = "was terminated during the deployment"
 LOG_LINES = 12
 
 
@@ -121,6 +122,17 @@ def _never_received(event: Event) -> bool:
     return event.status == "Failed" and not event.script and not event.log and "was not able to receive the lifecycle event" in event.message
 
 
+def _says_nothing(event: Event) -> bool:
+    """Whether neither the agent nor the service says how an event failed, so that no words can tell its kind."""
+    silent = not f"{event.message}{event.log}".strip() and not event.script and not event.code.startswith("Script")
+    return silent or _never_received(event)
+
+
+def _ended(deployment: Deployment, target: Target) -> bool:
+    """Whether EC2 has the instance no more, now: it may have ended after the event failed. Auto Scaling ends each host whose launch deployment failed."""
+    return deployment.creator != "autoscaling" and target.instance is not None and target.instance.state in GONE_STATES
+
+
 _DENIED = r"AccessDenied|Access Denied|is not authorized to perform|403 Forbidden|\b403\b|denied: User"
 _WORDS: tuple[tuple[str, str], ...] = (
     # Whatever else a script says after it, this is why.
@@ -133,7 +145,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("image-missing", r"manifest unknown|manifest for \S+ not found|\S+@sha256:[0-9a-f]+: not found|RepositoryNotFoundException"
                       r"|repository with name '\S+' does not exist|requested image .* not found|this release has no image for"),
     ("image-architecture", r"exec format error|no matching manifest for linux/|does not match the (detected|specified) (host )?platform"),
-    ("line-ends", r"\^M|bad interpreter|\\r': command not found|[#!/a-z]\r"),
+    # Not a carriage return alone: an app's log may be full of them.
+    ("line-ends", r"\^M|bad interpreter|(\r|\\r)['\"’]?: [^\r\n]*(not found|No such file)"),
     ("parameters-denied", r"not authorized to perform:? ssm:|cannot read the parameters under"),
     ("host-not-ready", r"this host's user data did not finish|Docker does not answer on this host|Cannot connect to the Docker daemon"),
     ("port-taken", r"port is already allocated|address already in use"),
@@ -158,8 +171,8 @@ def kind_of(deployment: Deployment, target: Target, event: Event) -> str:
         return ""
     if deployment.message and text == deployment.message:
         return ""
-    # ? What AWS says of an instance that is gone is documented nowhere: EC2's state decides; these words are the local AWS's.
-    if "was terminated during the deployment" in text or (not event.script and target.instance and target.instance.state in GONE_STATES):
+    # ? What AWS says of an instance that is gone is documented nowhere; these words are the local AWS's.
+    if GONE_WORDS in text or (_says_nothing(event) and _ended(deployment, target)):
         return "host-gone"
     if _never_received(event):
         return "silent"
@@ -183,7 +196,8 @@ def kind_of(deployment: Deployment, target: Target, event: Event) -> str:
     by_code = {"ScriptMissing": "script-missing", "ScriptNotExecutable": "script-not-executable"}.get(event.code)
     if by_code:
         return by_code
-    if re.search(r"failed with exit code 12[67]\b", text) and deployment.bundle and _windows(deployment.bundle.texts.get(event.script, "")):
+    if deployment.bundle and _windows(deployment.bundle.texts.get(event.script, "")) and (
+            "\r" in told or re.search(r"failed with exit code 12[67]\b", text)):
         return "line-ends"  # some shells only say that it is not found
     words = next((kind for kind, pattern in _PATTERNS if pattern.search(told)), "")
     if words:

@@ -137,6 +137,31 @@ def test_the_words_of_the_agent_that_is_written_in_rust(event: str, words: str, 
     assert first(scene.why(ship_bad(scene, saying(event, message=words)))) == cause
 
 
+VALIDATE = "hooks/validate.sh"
+EXIT_1 = f"Script at specified location: {VALIDATE} failed with exit code 1"
+
+
+@pytest.mark.parametrize(("log", "cause"), [
+    ("[stdout]content-type: text/html\r\n[stderr]FAILED: http://127.0.0.1:8080/health did not answer 200 within 30 s", "deployment-app-unhealthy"),
+    ("[stderr]GET /: 404 page not found\r\n[stderr]FAILED: the container of app died", "deployment-app-died"),
+    ("[stdout]downloading\rdownloaded\n[stderr]config not found", "deployment-hook-failed"),
+    ("[stderr]/bin/sh\r: bad interpreter: No such file or directory", "deployment-line-ends"),
+    ("[stderr]hooks/validate.sh: 2: echo\r: not found", "deployment-line-ends"),
+    ("[stderr]hooks/validate.sh: line 2: $'\\r': command not found", "deployment-line-ends"),
+    ("[stderr]env: ‘bash\\r’: No such file or directory", "deployment-line-ends"),
+])
+def test_a_carriage_return_in_a_log_is_about_line_ends_only_with_its_words(log: str, cause: str) -> None:
+    scene = Scene("abc")
+    assert first(scene.why(ship_bad(scene, saying("ValidateService", 4, EXIT_1, log, VALIDATE)))) == cause
+
+
+def test_a_carriage_return_in_a_log_is_about_line_ends_with_a_hook_that_has_them() -> None:
+    scene = Scene("abc")
+    scene.bundle("two", {"appspec.yml": one_hook("ValidateService", VALIDATE), VALIDATE: "#!/bin/sh -e\r\necho hello\r\n"})
+    verdict = scene.why(ship_bad(scene, saying("ValidateService", 4, EXIT_1, "[stderr]/bin/sh: 0: Illegal option -\r", VALIDATE)))
+    assert first(verdict) == "deployment-line-ends"
+
+
 @made("deployment-hook-not-executable", "made")
 def test_a_script_that_cannot_be_made_executable(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, mode: int) -> None:
@@ -401,6 +426,42 @@ def test_an_instance_that_is_terminated_in_mid_deployment() -> None:
     verdict = scene.why(identity)
     assert first(verdict) == "deployment-instance-gone"
     assert busy in (verdict.first.title if verdict.first else "")
+    assert verdict.first and verdict.first.match.certainty == "certain"
+
+
+def ended_at(scene: Scene, identity: str) -> None:
+    """EC2 has ended every instance on which this deployment failed by the time that `why` runs."""
+    scene.ec2.states = {target.id: "terminated" for target in scene.read(identity).targets if target.status == "Failed"}
+
+
+@pytest.mark.parametrize(("event", "words", "cause"), [
+    ("DownloadBundle", "failed to download s3://bucket/two.zip: AccessDenied: Access Denied", "deployment-bundle-denied"),
+    ("Install", "The deployment failed because a specified file already exists at this location: /opt/app.conf", "deployment-file-exists"),
+    ("Install", "Permission denied @ dir_s_mkdir - /opt/app", "deployment-event-failed"),
+])
+def test_what_the_agent_said_counts_where_the_instance_ended_since(event: str, words: str, cause: str) -> None:
+    scene = Scene("abc")
+    identity = ship_bad(scene, saying(event, message=words))
+    ended_at(scene, identity)
+    verdict = scene.why(identity)
+    assert first(verdict) == cause
+    assert "deployment-instance-gone" not in named(verdict)
+
+
+@pytest.mark.parametrize("words", ["", engine.AGENT_MESSAGE], ids=["nothing", "silent"])
+@pytest.mark.parametrize("creator", ["user", "autoscaling"])
+def test_an_instance_that_ended_is_likely_why_nothing_was_said_but_not_of_a_launch(words: str, creator: str) -> None:
+    """Auto Scaling ends every host whose launch deployment failed: that it is gone says nothing."""
+    scene = Scene("abc")
+    identity = ship_bad(scene, saying("Install", message=words))
+    ended_at(scene, identity)
+    case = scene.case(identity)
+    verdict = judge(replace(case, deployments=tuple(replace(one, creator=creator) for one in case.deployments)))
+    if creator == "user":
+        assert first(verdict) == "deployment-instance-gone"
+        assert verdict.first and verdict.first.match.certainty == "likely" and "EC2 says terminated" in verdict.first.match.evidence
+    else:
+        assert "deployment-instance-gone" not in named(verdict)
 
 
 @made("deployment-events-skipped", "recorded")
