@@ -16,6 +16,10 @@ def check(case: Case) -> Match | None:
         if len(there) < 2 or answered(deployment):
             continue
         region = deployment.region
+        root = f"{case.service}-environment-{case.environment}"
+        # The drift of a root stack says nothing of what is in its nested ones.
+        network = (f"$(aws cloudformation describe-stack-resource --region {region} --stack-name {root} --logical-resource-id Network "
+                   "--query StackResourceDetail.PhysicalResourceId --output text)")
         return Match(
             "likely", deployment.where,
             (f"no instance took up an event of {deployment.id}: {len(quiet)} were tried", f"Systems Manager reaches {len(there)} of them",
@@ -25,7 +29,8 @@ def check(case: Case) -> Match | None:
              "sudo tail -50 /var/log/aws/codedeploy-agent/codedeploy-agent.log",
              f"A subnet without a NAT needs the endpoints com.amazonaws.{region}.codedeploy-commands-secure and com.amazonaws.{region}.codedeploy, and "
              "enable_auth_policy: true in the agent's configuration",
-             f"What changed in the network: aws cloudformation detect-stack-drift, or put it back: make deploy ENV={case.environment}"),
+             f"What changed in the environment's own network: aws cloudformation detect-stack-drift --region {region} --stack-name {network}, "
+             f"then describe-stack-resource-drifts; or put it back: make deploy ENV={case.environment}"),
             min((event.ended for target in there for event in target.events if event.ended), default=over_at(deployment)),
             "The agents cannot reach CodeDeploy's endpoint")
     return None

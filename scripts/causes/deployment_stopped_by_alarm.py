@@ -18,10 +18,10 @@ def check(case: Case) -> Match | None:
         names = re.findall(r"<([^<>]+)>", one.message) or [name for name in (one.settings.alarms if one.settings else ()) if fired.speaks(one.message, name)]
         ran = [target for target in one.targets if any(event.started for event in target.events)]
         when = f"when it had begun on {len(ran)} of {one.targets_total} instances" if ran else "before it began on any instance: the alarm was active already"
-        named = " ".join(f"'{name}'" for name in names)
+        see = f"aws cloudwatch describe-alarm-history --region {one.region} --history-item-type StateUpdate --alarm-name"
         return Match(
             "certain", one.where, (f"{one.id} ended with {one.code}: {one.message}", f"it was stopped {when}", "what the alarm saw could not be read"),
-            (f"See it: aws cloudwatch describe-alarm-history --region {one.region} --history-item-type StateUpdate --alarm-name {named or '<alarm>'}",
+            (*(f"See it: {see} '{name}'" for name in names or ("<alarm>",)),
              f"make status ENV={case.environment} says which alarms fire now; a rollback goes on although they do: "
              f"make rollback ENV={case.environment} REASON=…"),
             over_at(one), f"The alarm {', '.join(names) or 'of the group'} stopped {one.id}")

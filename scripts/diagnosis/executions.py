@@ -12,13 +12,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.core.errors import error_code
+from scripts.core.errors import CommandError, error_code
 from scripts.diagnosis.calls import Calls
 from scripts.diagnosis.case import Action, Execution
 
 MOST_EXECUTIONS = 50
-_LOOKED_INTO = 4
-"""Executions whose actions are listed, at most, in search of the failure."""
+_LOOKED_INTO = 12
+"""Executions whose actions are listed, at most, in search of the failure. Those that a stage still shows are listed all the same."""
 UNDER_WAY = ("InProgress", "Stopping")
 ENDED_BADLY = ("Failed", "Stopped", "Cancelled")
 
@@ -129,15 +129,26 @@ def newest_failure(calls: Calls, overview: Overview, environment: str) -> Failur
 
     Made good: a newer execution has got through the stage. Source and build are on the way to every environment.
     """
-    looked = 0
+    looked, told = 0, False
     order = [stage.name for stage in overview.stages]
     own = [index for index, stage in enumerate(overview.stages) if environment and stage.environment == environment]
+    first_own = min(own, default=0)
+    shown = {stage.execution: stage for stage in overview.stages}
     for index, execution in enumerate(overview.executions):
-        if execution.status == "Succeeded" or looked >= _LOOKED_INTO:
+        if execution.status == "Succeeded":
             return None
         if execution.status not in ENDED_BADLY:
             continue
-        looked += 1
+        there = shown.get(execution.id)
+        if there is None and looked >= _LOOKED_INTO:
+            if not told:
+                calls.refused(f"executions of pipeline {overview.name} before {execution.id}, which ended badly too",
+                              CommandError(f"more than {_LOOKED_INTO} after them did; name one: EXECUTION=<id>"))
+            told = True
+            continue
+        if environment and there and there.status in ENDED_BADLY and there.environment not in ("", environment) and order.index(there.name) < first_own:
+            continue  # it ended before the environment's stages
+        looked += there is None
         failure = look_into(calls, overview, execution)
         reached = order.index(failure.stage) if failure.stage in order else 0
         if environment and overview.environment_of(failure.stage) not in ("", environment):

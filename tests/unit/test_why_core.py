@@ -9,6 +9,7 @@ from why_world import Pipe
 
 from scripts.core.errors import WrongUse
 from scripts.diagnosis import answer
+from scripts.diagnosis.case import Case, Deployment, Event, Instance, Target
 from scripts.diagnosis.judge import catalogue, judge
 
 
@@ -69,6 +70,46 @@ def test_an_execution_that_failed_in_prod_was_good_for_gamma(pipe: Pipe) -> None
     pipe.push().built().deployed().built(project="tests").told("passed", ok=True).told("no", ok=False)
     assert pipe.case("gamma").about == "nothing"
     assert pipe.case("prod").actions[0].name == "Enter"
+
+
+@pytest.mark.parametrize("failed_since", [5, 15])
+def test_prods_failure_is_found_behind_newer_ones_in_gamma(pipe: Pipe, failed_since: int) -> None:
+    pipe.to_onebox().told("no", ok=False)
+    failed = pipe.execution()
+    for _ in range(failed_since):
+        pipe.push().built().deployed("Failed")
+    pipe.aws.called.clear()
+    case = pipe.case("prod")
+    assert (case.subject, case.actions[0].name) == (failed, "Enter")
+    assert pipe.aws.called.count(("codepipeline", "ListActionExecutions")) <= 14
+
+
+def test_what_is_not_looked_into_is_told_and_not_called_healthy(pipe: Pipe) -> None:
+    pipe.to_gamma().deployed("Failed")
+    for _ in range(14):
+        pipe.push().built().deployed("Failed")
+    case = pipe.case("prod")
+    assert case.about == "nothing"
+    assert "executions of pipeline sample before" in str(case.unreadable)
+    assert "nothing that could be read is failing" in answer.text(case, judge(case), 1, None)
+
+
+def test_a_command_for_each_alarm() -> None:
+    stopped = Deployment("d-1", "us-east-1", "app", "fleet", "fleet", "Stopped", code="ALARM_ACTIVE", message="One or more alarms: <a-high>, <b-high>")
+    first = judge(Case("gamma", "sample", "deployment", 9.0, deployments=(stopped,))).first
+    assert first is not None and first.cause.id == "deployment-stopped-by-alarm"
+    assert [step[-len("--alarm-name 'a-high'"):] for step in first.match.fix[:2]] == ["--alarm-name 'a-high'", "--alarm-name 'b-high'"]
+
+
+def test_the_networks_stack_is_asked_where_agents_are_cut_off() -> None:
+    events = (Event("ApplicationStop", "Failed", message="CodeDeploy agent was not able to receive the lifecycle event."),)
+    targets = tuple(Target(name, "Failed", events=events, instance=Instance(name, "running", profile="hosts", ssm_ping="Online", agent_package="Success"))
+                    for name in ("i-1", "i-2"))
+    deployment = Deployment("d-1", "us-west-2", "app", "fleet", "fleet", "Failed", code="HEALTH_CONSTRAINTS", targets=targets, targets_total=2)
+    first = judge(Case("gamma", "sample", "deployment", 9.0, deployments=(deployment,))).first
+    assert first is not None and first.cause.id == "deployment-agent-cut-off"
+    assert "detect-stack-drift --region us-west-2 --stack-name $(" in first.match.fix[-1]
+    assert "--stack-name sample-environment-gamma --logical-resource-id Network" in first.match.fix[-1]
 
 
 def test_a_retried_action_counts_as_its_last_attempt(pipe: Pipe) -> None:
