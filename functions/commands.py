@@ -64,16 +64,18 @@ class Commands:
         """A description, and under `plan` what a rollback with the same `to` and `force` would do: nothing is begun, and nothing written down.
 
         `to` is where it would go, or None and `wrong` says why not; `known`: the ledger has the wanted release; `final` is the stage whose gate makes
-        a release one that baked; `choices` are releases to go back to, each with its bundle for each group (None where none is known).
+        a release one that baked; `choices` are releases to go back to, each with its bundle for each group that ever got a deployment (None where none
+        is known; another group has nothing to take back).
         """
         record, seen, release, to, wrong = self._choose(environment, event)
         final = self._configuration.stages_of(environment)[-1]
         listed = {each.commit: each for each in self._ledger.newest_releases()}
         listed |= {good: self._ledger.release(good) for good in (*record.goods, to) if good is not None and good not in listed}
+        deployed = [group for group in seen.groups if deployments_of(group)]
         choices = []
         for each in listed.values():
             if each.bad is None and (each.passed or each.commit in (*record.goods, to)):
-                bundles = {f"{group.region}/{group.scope}": self._bundle(group, each, each.commit == to) for group in seen.groups}
+                bundles = {f"{group.region}/{group.scope}": self._bundle(group, each, each.commit == to) for group in deployed}
                 choices.append({**plain(each), "good": final in each.passed or each.commit in record.goods, "bundles": bundles})
         return {**self._described(record, seen), "plan": {
             "to": to, "wrong": wrong or None, "known": release is None or release.version > 0, "final": final,

@@ -105,7 +105,7 @@ def _agree(
     if plan.blocks:
         console.line(f'  {name} then takes no release until: make unblock ENV={name} REASON="…"')
     for note in notes:
-        console.line(f"  not sure: {note}")
+        console.line(f"  {note}")
     _ask(options, here, name, plan.to)
     return answer, plan.to
 

@@ -66,10 +66,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Had:
-    """Whether a release can be had: what of it is gone, and what could not be looked at."""
+    """Whether a release can be had: what of it is gone, what could not be looked at, and where no bundle is known though one is elsewhere."""
 
     gone: tuple[str, ...]
     unknown: tuple[str, ...]
+    without: tuple[str, ...] = ()
 
 
 def read(answer: Mapping[str, Any]) -> Plan:
@@ -90,6 +91,7 @@ def changes(described: Mapping[str, Any], plan: Plan, now: float) -> str:
             rows.append((str(group["region"]), "?", "-", "", short(plan.to), str(group.get("note") or "")))
             continue
         running, since, flight = group.get("running"), group.get("since"), group.get("in_flight")
+        place = f"{group['region']}/{group['scope']}"
         notes = []
         if flight:
             goes_on = flight.get("commit") == plan.to
@@ -97,8 +99,10 @@ def changes(described: Mapping[str, Any], plan: Plan, now: float) -> str:
         elif group.get("note"):
             notes.append(str(group["note"]))
         stays = running == plan.to and not flight
-        rows.append((str(group["region"]), str(group["scope"]), short(running), age(now - float(since)) if since else "",
-                     f"{short(plan.to)}{' (as now)' if stays else ''}", "; ".join(notes)))
+        will = f"{short(plan.to)}{' (as now)' if stays else ''}"
+        if plan.choice is not None and not stays and plan.choice.bundles.get(place) is None:
+            will = "?" if place in plan.choice.bundles else "-"
+        rows.append((str(group["region"]), str(group["scope"]), short(running), age(now - float(since)) if since else "", will, "; ".join(notes)))
     return table(rows, "    ")
 
 
@@ -115,7 +119,7 @@ def words(choice: Choice, plan: Plan, now: float) -> str:
 
 
 def offered(choices: Sequence[Choice], described: Mapping[str, Any], name: str) -> str:
-    """The releases that can be had: commit, when and where each baked."""
+    """The releases that can be had: commit, when and where each baked, and what keeps it."""
     if not choices:
         return f"no release can be gone back to in {name}: push a new commit"
     running = {group.get("running") for group in described.get("groups") or ()}
@@ -124,26 +128,39 @@ def offered(choices: Sequence[Choice], described: Mapping[str, Any], name: str) 
         passed = sorted(choice.passed.items(), key=lambda item: item[1])
         where = ", ".join(f"{stage} {moment(at)}" for stage, at in passed[-1:]) or "before the ledger's memory"
         note = "runs now" if choice.commit in running else "" if choice.good else "with FORCE=1 only"
+        nowhere = ", ".join(_without(choice))
+        note = "; ".join(part for part in (note, f"no bundle known for {nowhere}" if nowhere else "") if part)
         rows.append((short(choice.commit), f"{'baked' if choice.good else 'passed'}: {where}", note))
     return f"those that can be had; make rollback ENV={name} TO=<commit> REASON=…\n{table(rows, ' ' * 10)}"
 
 
 def check(stores: Aws, choice: Choice, clock: Clock) -> Had:
     """Look for a release's bundle and image in each Region that is to run it. `stores` acts in the account of the release stores."""
-    by_region: dict[str, list[tuple[str, Mapping[str, str] | None]]] = {}
+    by_region: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
     for place, bundle in choice.bundles.items():
+        if bundle is None:
+            continue
         by_region.setdefault(place.split("/")[0], []).append((place, bundle))
 
     def look(region: str) -> Callable[[], Had]:
         return lambda: _look(stores, region, by_region[region])
 
     parts = parallel.all_or_raise({region: look(region) for region in by_region}, clock).values()
-    return Had(tuple(each for part in parts for each in part.gone), tuple(each for part in parts for each in part.unknown))
+    without = tuple(f"{place}: no bundle of it is known there" for place in _without(choice))
+    if not any(choice.bundles.values()):
+        return Had(without, ())
+    stuck = tuple(f"{each}, so that group is not taken back, and is paged as stuck" for each in without)
+    return Had(tuple(each for part in parts for each in part.gone), tuple(each for part in parts for each in part.unknown), stuck)
+
+
+def _without(choice: Choice) -> tuple[str, ...]:
+    """The groups for which no bundle of a release is known."""
+    return tuple(place for place, bundle in choice.bundles.items() if bundle is None)
 
 
 def had(stores: Aws, plan: Plan, clock: Clock, without: str | None) -> tuple[Choice, ...]:
-    """The choices of which nothing is gone, that baked here first; at most LISTED."""
-    wanted = [choice for choice in sorted(plan.choices, key=lambda each: not each.good) if choice.commit != without]
+    """The choices of which nothing is gone, those first that baked here, and of these those with a bundle for every group; at most LISTED."""
+    wanted = [choice for choice in sorted(plan.choices, key=lambda each: (not each.good, bool(_without(each)))) if choice.commit != without]
     found: list[Choice] = []
     for choice in wanted[: 2 * LISTED]:
         if len(found) < LISTED and not check(stores, choice, clock).gone:
@@ -151,14 +168,11 @@ def had(stores: Aws, plan: Plan, clock: Clock, without: str | None) -> tuple[Cho
     return tuple(found)
 
 
-def _look(stores: Aws, region: str, places: Sequence[tuple[str, Mapping[str, str] | None]]) -> Had:
+def _look(stores: Aws, region: str, places: Sequence[tuple[str, Mapping[str, str]]]) -> Had:
     gone: list[str] = []
     unknown: list[str] = []
     seen: dict[tuple[str, str, str], tuple[str, bool]] = {}
     for place, bundle in places:
-        if bundle is None:
-            gone.append(f"{place}: no bundle of it is known there")
-            continue
         key = (bundle["bucket"], bundle["key"], bundle.get("version", ""))
         if key not in seen:
             seen[key] = _bundle(stores, region, bundle)
@@ -205,12 +219,17 @@ def _refused(what: str, error: Exception, action: str) -> tuple[str, bool]:
 
 
 def require(answer: Mapping[str, Any], plan: Plan, name: str, stores: Aws, clock: Clock, force: bool) -> tuple[str, ...]:
-    """Refuse a release that can no longer be had, with those that can; what could not be looked at, as notes. `force` goes on where some of it is gone."""
+    """Refuse a release that can no longer be had, with those that can; what could not be looked at, as notes. `force` goes on where some of it is gone.
+
+    A Region without a bundle does not keep the others: the function takes those back, and pages that one.
+    """
     choice = plan.choice
     if choice is None:
         return ()
     found = check(stores, choice, clock)
     if found.gone and not force:
         others = had(stores, plan, clock, choice.commit)
-        raise CommandError(f"{short(plan.to)} can no longer be had, so {name} is left as it is", "; ".join(found.gone), offered(others, answer, name))
-    return (*found.gone, *found.unknown)
+        anyway = f"or where it can be had, all the same; make rollback ENV={name} TO={short(plan.to)} FORCE=1 REASON=…"
+        raise CommandError(f"{short(plan.to)} can no longer be had, so {name} is left as it is", "; ".join(found.gone),
+                           f"{offered(others, answer, name)}\n          {anyway}")
+    return (*(f"not sure: {each}" for each in (*found.gone, *found.unknown)), *found.without)

@@ -207,11 +207,46 @@ def test_a_release_that_is_no_longer_there_is_refused_with_those_that_are(desk: 
     assert desk.run(rollback, "--reason", "x") == 1
     error = desk.err.getvalue()
     assert f"{OLD[:12]} can no longer be had, so prod is left as it is" in error and ("NoSuchKey" in error or "ImageNotFoundException" in error)
-    assert f"{NEW[:12]}  baked: Wave2 2023-11-14 22:13:30 UTC  runs now" in error
-    assert NEVER[:12] not in error, "it has no bundle in two Regions"
+    assert f"{NEW[:12]} baked: Wave2 2023-11-14 22:13:30 UTC runs now" in " ".join(error.split())
+    assert f"{NEVER[:12]}  passed: Gamma" in error and "with FORCE=1 only; no bundle known for us-west-2/fleet, eu-west-1/fleet" in error
+    assert f"make rollback ENV=prod TO={OLD[:12]} FORCE=1 REASON=…" in error
     assert desk.running() == {NEW} and desk.world.ledger.environment("prod").rollback is None
     assert desk.run(rollback, "--reason", "it must", "--force") == 0, desk.err.getvalue()
     assert "not sure: us-west-2/fleet: its" in desk.out.getvalue()
+
+
+def _forget(desk: Desk, *names: str) -> None:
+    """The ledger and CodeDeploy no longer know of the old release's bundles for these groups."""
+    for name in names:
+        desk.world.fleets[name].deployments = [each for each in desk.world.fleets[name].deployments if each.commit != OLD]
+    release = desk.world.ledger.release(OLD)
+    kept = {place: bundle for place, bundle in release.revisions.items() if place not in names}
+    desk.world.ledger._update_release(OLD, lambda r: dataclasses.replace(r, revisions=kept))
+
+
+def test_a_new_region_that_nothing_was_deployed_to_does_not_keep_the_others(desk: Desk) -> None:
+    _forget(desk, "prod/eu-west-1/fleet")
+    desk.world.fleets["prod/eu-west-1/fleet"].deployments.clear()
+    assert desk.run(rollback, "--reason", "it burns", "--no-wait") == 0, desk.err.getvalue()
+    rows = [line.split() for line in desk.out.getvalue().splitlines() if line.startswith("    ")]
+    assert ["eu-west-1", "fleet", "-", "-", "no", "deployment", "yet"] in rows and "no bundle" not in desk.out.getvalue()
+    for _ in range(10):
+        desk.here.clock.sleep(60)
+    assert desk.running() == {OLD} and not desk.world.fleets["prod/eu-west-1/fleet"].deployments
+
+
+def test_a_region_without_a_bundle_is_noted_and_does_not_keep_the_others(desk: Desk) -> None:
+    _forget(desk, "prod/eu-west-1/fleet")
+    assert desk.run(rollback, "--reason", "it burns") == 1, "that group is stuck"
+    assert "  eu-west-1/fleet: no bundle of it is known there, so that group is not taken back, and is paged as stuck" in desk.out.getvalue()
+    assert [desk.world.fleets[name].last_successful.commit == OLD for name in PROD] == [True, True, True, False]  # type: ignore[union-attr]
+
+
+def test_a_release_without_any_bundle_is_refused_and_force_is_named(desk: Desk) -> None:
+    _forget(desk, *PROD)
+    assert desk.run(rollback, "--reason", "it burns") == 1
+    assert "us-east-1/fleet: no bundle of it is known there" in desk.err.getvalue() and f"TO={OLD[:12]} FORCE=1" in desk.err.getvalue()
+    assert desk.running() == {NEW} and desk.world.ledger.environment("prod").rollback is None
 
 
 def test_what_may_not_be_looked_at_does_not_keep_anybody(desk: Desk) -> None:
