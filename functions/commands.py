@@ -63,9 +63,9 @@ class Commands:
     def _plan(self, environment: str, event: Mapping[str, Any]) -> dict[str, Any]:
         """A description, and under `plan` what a rollback with the same `to` and `force` would do: nothing is begun, and nothing written down.
 
-        `to` is where it would go, or None and `wrong` says why not; `known`: the ledger has the wanted release; `final` is the stage whose gate makes
-        a release one that baked; `choices` are releases to go back to, each with its bundle for each group that ever got a deployment (None where none
-        is known; another group has nothing to take back).
+        `to` is where it would go, or None and `wrong` says why not; `marks` are the releases that it would mark bad; `known`: the ledger has the wanted
+        release; `final` is the stage whose gate makes a release one that baked; `choices` are releases to go back to, each
+        with its bundle for each group that ever got a deployment (None where none is known; another group has nothing to take back).
         """
         record, seen, release, to, wrong = self._choose(environment, event)
         final = self._configuration.stages_of(environment)[-1]
@@ -78,8 +78,8 @@ class Commands:
                 bundles = {f"{group.region}/{group.scope}": self._bundle(group, each, each.commit == to) for group in deployed}
                 choices.append({**plain(each), "good": final in each.passed or each.commit in record.goods, "bundles": bundles})
         return {**self._described(record, seen), "plan": {
-            "to": to, "wrong": wrong or None, "known": release is None or release.version > 0, "final": final,
-            "blocks": environment in self._configuration.blocks, "choices": choices}}
+            "to": to, "wrong": wrong or None, "marks": [] if to is None else list(dict.fromkeys(_left(to, seen))),
+            "known": release is None or release.version > 0, "final": final, "blocks": environment in self._configuration.blocks, "choices": choices}}
 
     def _bundle(self, group: Group, release: Release, search: bool) -> Any:
         """A release's bundle for a group, as a way back would find it; `search`: in the group's own deployments too."""
@@ -104,6 +104,7 @@ class Commands:
         record, seen, _, to, wrong = self._choose(environment, event)
         if to is None:
             raise Wrong(wrong)
+        _check_expected(environment, to, seen, event.get("expected"))
         bad = self._leave(environment, to, seen, reason, by)
         self._ledger.log(environment, "rollback", f"{by} rolls {environment} back to {short(to)}: {reason}", by=by, reason=reason, to=to, bad=bad,
                          forced=True if force else None)
@@ -112,11 +113,10 @@ class Commands:
 
     def _leave(self, environment: str, to: str, seen: Sight, reason: str, by: str) -> str | None:
         """Mark what runs, and is to be left, bad; the one that most groups run or get."""
-        left = [d.commit for group in seen.groups for d in deployments_of(group) if d.commit not in (None, to) and (d.in_flight or d.status == "Succeeded")]
+        left = _left(to, seen)
         for commit in dict.fromkeys(left):
-            if commit is not None:
-                self._ledger.mark_bad(commit, f"rolled back by {by}: {reason}", environment, self._now())
-                seen.bad.add(commit)
+            self._ledger.mark_bad(commit, f"rolled back by {by}: {reason}", environment, self._now())
+            seen.bad.add(commit)
         return max(dict.fromkeys(left), key=left.count, default=None)
 
     def _block(self, environment: str, event: Mapping[str, Any]) -> None:
@@ -172,6 +172,25 @@ class Commands:
     def _check_blocks(self, environment: str) -> None:
         if environment not in self._configuration.blocks:
             raise Wrong(f"{environment} has no door to shut; {', '.join(sorted(self._configuration.blocks)) or 'no environment'} has")
+
+
+def _left(to: str, seen: Sight) -> list[str]:
+    """The release that each group runs or gets, where it is another than the one to go to."""
+    found = (d for group in seen.groups for d in deployments_of(group) if d.in_flight or d.status == "Succeeded")
+    return [d.commit for d in found if d.commit is not None and d.commit != to]
+
+
+def _check_expected(environment: str, to: str, seen: Sight, expected: object) -> None:
+    """Refuse to mark a release bad that the person was not shown: it got there since. `expected` are those shown; None: an order that does not say."""
+    if expected is None:
+        return
+    if not isinstance(expected, list):
+        raise Wrong("'expected' is a list of commits: the releases that may be marked bad")
+    new = [commit for commit in dict.fromkeys(_left(to, seen)) if commit not in expected]
+    if new:
+        at = {f"{group.region}/{group.scope}": None for group in seen.groups for d in deployments_of(group) if d.commit in new}
+        raise Wrong(f"{environment} has changed since it was shown: {', '.join(map(short, new))} came to {', '.join(at)} meanwhile, and would be marked bad "
+                    "too; nothing was done. Run the command again: it shows what will change now")
 
 
 def _text(event: Mapping[str, Any], name: str) -> str:

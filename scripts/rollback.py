@@ -43,8 +43,8 @@ def _rollback(options: argparse.Namespace, here: World) -> int:
         here.console.line(arrived)
         return _verify(options, here, environment, str((before.get("record") or {}).get("desired")))
     else:
-        before, to = _agree(options, here, function, environment, before, to)
-        function.send("rollback", to=to, reason=reason, by=function.by, force=options.force)
+        before, to, shown = _agree(options, here, function, environment, before, to)
+        function.send("rollback", to=to, reason=reason, by=function.by, force=options.force, **shown)
         where = short(to) if to else "its last good release"
         here.console.line(f"rollback of {environment.name} to {where} is ordered, by {function.by}: {reason}")
     if options.no_wait:
@@ -80,14 +80,17 @@ def _arrived(described: Mapping[str, Any], to: str | None, environment: Environm
 
 def _agree(
     options: argparse.Namespace, here: World, function: Control, environment: Environment, before: dict[str, Any], to: str | None
-) -> tuple[dict[str, Any], str | None]:
-    """Show what will change and ask. CommandError or WrongUse where it cannot be, and where the answer is no: nothing was done then."""
+) -> tuple[dict[str, Any], str | None, dict[str, Any]]:
+    """Show what will change and ask: (what was seen, where to, what the order says of what was shown).
+
+    CommandError or WrongUse where it cannot be, and where the answer is no: nothing was done then.
+    """
     name, console = environment.name, here.console
     answer = function.plan(to, options.force)
     if answer is None:
         console.line("what will change is not known beforehand: the deployed rollback function is of before this command (make deploy ENV=pipeline)")
         _ask(options, here, name, to)
-        return before, to
+        return before, to, {}
     plan, now = wayback.read(answer), here.clock.now().timestamp()
     stores = _stores(options, here)
     if plan.to is None:
@@ -99,15 +102,15 @@ def _agree(
     choice = plan.choice
     console.line(f"{name} goes back to {short(plan.to)}" + (f"\n  {wayback.words(choice, plan, now)}" if choice else ""))
     console.line(wayback.changes(answer, plan, now))
-    left = dict.fromkeys(short(group["running"]) for group in answer.get("groups") or () if group.get("running") not in (None, plan.to))
-    if left:
-        console.line(f"  {', '.join(left)} is marked bad and is never deployed again")
+    if plan.marks:
+        verb = "is" if len(plan.marks) == 1 else "are"
+        console.line(f"  {', '.join(map(short, plan.marks))} {verb} marked bad and {verb} never deployed again")
     if plan.blocks:
         console.line(f'  {name} then takes no release until: make unblock ENV={name} REASON="…"')
     for note in notes:
         console.line(f"  {note}")
     _ask(options, here, name, plan.to)
-    return answer, plan.to
+    return answer, plan.to, {"expected": list(plan.marks)}
 
 
 def _ask(options: argparse.Namespace, here: World, name: str, to: str | None) -> None:

@@ -49,7 +49,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the function would do. `to` None: nothing, and `wrong` says why; `known` is False for a release that the ledger never saw."""
+    """What the function would do. `to` None: nothing, and `wrong` says why; `known` is False for a release that the ledger never saw.
+
+    `marks` are the releases that it would mark bad.
+    """
 
     to: str | None
     wrong: str
@@ -57,6 +60,7 @@ class Plan:
     final: str
     blocks: bool
     choices: tuple[Choice, ...]
+    marks: tuple[str, ...] = ()
 
     @property
     def choice(self) -> Choice | None:
@@ -80,7 +84,12 @@ def read(answer: Mapping[str, Any]) -> Plan:
         Choice(str(each["commit"]), each.get("passed") or {}, bool(each.get("good")), each.get("first_seen"), each.get("bundles") or {})
         for each in given.get("choices") or ()
     )
-    return Plan(given.get("to"), str(given.get("wrong") or ""), bool(given.get("known", True)), str(given["final"]), bool(given["blocks"]), choices)
+    marks = given.get("marks")
+    if marks is None:  # of a function before it said so
+        groups = answer.get("groups") or ()
+        marks = (commit for group in groups for commit in ((group.get("in_flight") or {}).get("commit"), group.get("running")))
+    marked = tuple(dict.fromkeys(str(commit) for commit in marks if commit not in (None, given.get("to"))))
+    return Plan(given.get("to"), str(given.get("wrong") or ""), bool(given.get("known", True)), str(given["final"]), bool(given["blocks"]), choices, marked)
 
 
 def changes(described: Mapping[str, Any], plan: Plan, now: float) -> str:

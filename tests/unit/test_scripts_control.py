@@ -99,7 +99,7 @@ def test_a_rollback_is_ordered_with_who_and_why_and_watched_to_its_end(make: Cal
     )
     assert place.run(rollback, "--reason", " it's slow ") == 0
     (order,) = place.function.given("rollback")
-    assert order == {"command": "rollback", "environment": "prod", "to": GOOD, "reason": "it's slow", "by": CALLER, "force": False}
+    assert order == {"command": "rollback", "environment": "prod", "to": GOOD, "reason": "it's slow", "by": CALLER, "force": False, "expected": [BAD]}
     assert place.recorder.text.startswith("Target:")
     assert [line.split("] ")[1] for line in place.recorder.text.splitlines() if line.startswith("  [")] == ["d-1 begins", "done"]
     assert f"done: us-east-1/fleet run {GOOD[:12]}" in place.recorder.text and "make unblock ENV=prod" in place.recorder.text

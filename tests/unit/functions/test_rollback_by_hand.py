@@ -194,6 +194,44 @@ def test_what_will_change_is_shown_and_a_no_changes_nothing(desk: Desk) -> None:
     assert desk.running() == {NEW} and desk.world.ledger.environment("prod").rollback is None and desk.world.ledger.release(NEW).bad is None
 
 
+def test_what_is_in_flight_is_shown_as_marked_too(desk: Desk) -> None:
+    desk.world.deploy("prod/us-west-2/fleet", NEVER, "user", False)
+    assert desk.run(rollback, "--reason", "x", "--to", OLD) == 0, desk.err.getvalue()
+    assert f"  {NEW[:12]}, {NEVER[:12]} are marked bad and are never deployed again" in desk.out.getvalue()
+    assert desk.world.ledger.release(NEVER).bad is not None and desk.running() == {OLD}
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_release_that_came_while_a_person_thought_is_not_marked(desk: Desk, older: bool) -> None:
+    if older:  # a function that does not say which it would mark
+        answer = desk.account.commands.answer
+
+        def without(event: Any) -> dict[str, Any]:
+            told = answer(event)
+            told.get("plan", {}).pop("marks", None)
+            return told
+
+        desk.account.commands.answer = without  # type: ignore[method-assign]
+
+    def think(question: str) -> str:
+        desk.world.deploy("prod/us-west-2/fleet", NEVER, "user", False)
+        return "y"
+
+    desk.here = dataclasses.replace(desk.here, console=Console(desk.out, desk.err, ask=think, live=False))
+    assert rollback.main(["--env", "prod", "--reason", "x"], desk.here) == 1
+    assert f"{NEVER[:12]} came to us-west-2/fleet meanwhile" in desk.err.getvalue() and "Run the command again" in desk.err.getvalue()
+    assert desk.world.ledger.environment("prod").rollback is None
+    assert desk.world.ledger.release(NEVER).bad is None and desk.world.ledger.release(NEW).bad is None
+    assert desk.run(rollback, "--reason", "x") == 0 and desk.world.ledger.release(NEVER).bad is not None
+
+
+@pytest.mark.parametrize("more", [{}, {"expected": None}, {"expected": [NEW]}, {"expected": NEW}])
+def test_an_order_that_does_not_say_what_was_shown_is_done_as_ever(desk: Desk, more: dict[str, Any]) -> None:
+    done = desk.account.commands.answer({"command": "rollback", "environment": "prod", "reason": "x", "by": "someone", **more})
+    assert done["ok"] is not isinstance(more.get("expected"), str)
+    assert (desk.world.ledger.release(NEW).bad is not None) is done["ok"]
+
+
 def test_without_a_terminal_it_says_how_to_agree(desk: Desk) -> None:
     assert rollback.main(["--env", "prod", "--reason", "x"], desk.here) == 1
     assert "YES=1" in desk.err.getvalue() and desk.running() == {NEW}
