@@ -69,7 +69,7 @@ class Scene:
     places: tuple[Place, ...]
     home: Place | None = None
     shared: tuple[str, ...] = ()
-    """Further root stacks that the environment stands on, in each of its Regions: the release stores."""
+    """Further root stacks that the environment stands on, in the pipeline's account and each of the environment's Regions: the release stores."""
     reach: Callable[[str], Calls | None] = field(default=lambda name: None)
 
     @property
@@ -158,7 +158,8 @@ def _newest(scene: Scene, overview: Overview | None, now: float) -> Case:
     attempted = [one for found in _together([_attempts_of(place, since) for place in scene.places]) for one in found]
     # What the environment stands on is asked only where nothing of its own explains anything.
     shared = () if failure or attempted else scene.shared
-    broken = [one for found in _together([_broken_of(place, shared) for place in scene.places]) for one in found]
+    stood_on = [(place, shared) for place in _of_tools(scene)] if shared else []
+    broken = [one for found in _together([_broken_of(*each) for each in (*((place, ()) for place in scene.places), *stood_on)]) for one in found]
     began = {action.external for action in failure.actions} if failure else set()
     attempted = sorted((one for one in attempted if one.deployment not in began), key=lambda one: -one.at)
     broken.sort(key=lambda one: -one.at)
@@ -235,7 +236,8 @@ def _deployment_named(scene: Scene, overview: Overview | None, identity: str, no
 
 def _stack_named(scene: Scene, name: str, now: float) -> Case:
     there = []
-    for place in (*scene.places, *([scene.home] if scene.home else [])):
+    places = {(id(place.calls), place.region): place for place in (*scene.places, *([scene.home] if scene.home else []), *_of_tools(scene))}
+    for place in places.values():
         found = place.calls.attempt(f"the stack {name} in {place.region}", lambda p=place: stacks.find(p.calls.client("cloudformation", p.region), name), None)  # type: ignore[misc]
         if found is not None and (place.region, found.id) not in there:
             there.append((place.region, found.id))
@@ -495,6 +497,12 @@ def _everywhere(scene: Scene, overview: Overview | None) -> tuple[Place, ...]:
             known.add((environment, region))
             found.append(Place(environment, region, calls, ""))
     return tuple(found)
+
+
+def _of_tools(scene: Scene) -> tuple[Place, ...]:
+    """The scene's Regions in the account where environments share stacks: the pipeline's, or without one their own."""
+    found = {place.region: Place(place.environment, place.region, scene.home.calls if scene.home else place.calls, "") for place in scene.places}
+    return tuple(found.values())
 
 
 def _together(jobs: Sequence[Callable[[], T]]) -> list[T]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from inprocess import InProcess
 from why_world import Pipe
 
+from localaws.service import Context, ServiceError
 from scripts.core.errors import WrongUse
 from scripts.diagnosis import answer
+from scripts.diagnosis.calls import Calls
 from scripts.diagnosis.case import Case, Deployment, Event, Instance, Target
+from scripts.diagnosis.collect import Asked, Place, Scene, collect
 from scripts.diagnosis.judge import catalogue, judge
 
 
@@ -164,6 +169,44 @@ def test_throttling_is_survived(pipe: Pipe) -> None:
     pipe.aws.throttled.update({"codepipeline:GetPipelineState": 1, "codepipeline:ListActionExecutions": 1})
     case = pipe.case()
     assert case.about == "execution" and "codepipeline" not in "".join(one.what for one in case.unreadable)
+
+
+class TwoAccounts:
+    """An environment in an account of its own, and the release store beside the pipeline: it could not be deleted."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.accounts = {name: InProcess({"cloudformation": self}, account=account) for name, account in (("tools", "2" * 12), ("prod", "3" * 12))}
+
+    def permissions(self, operation: str, params: dict[str, Any], ctx: Context) -> list[tuple[str, str]]:
+        return []
+
+    def describe_stacks(self, ctx: Context, given: dict[str, Any]) -> dict[str, Any]:
+        name = given["StackName"].split("/")[1] if ":" in given["StackName"] else given["StackName"]
+        self.asked.append((ctx.account, ctx.region, name))
+        if self.asked[-1] != ("2" * 12, "us-west-2", "sample-release-store"):
+            raise ServiceError("ValidationError", f"Stack with id {name} does not exist")
+        return {"Stacks": [{"StackId": f"arn:aws:cloudformation:us-west-2:222222222222:stack/{name}/1", "StackName": name, "CreationTime": 1e9,
+                            "LastUpdatedTime": 1e9, "StackStatus": "DELETE_FAILED"}]}
+
+    def describe_stack_events(self, ctx: Context, given: dict[str, Any]) -> dict[str, Any]:
+        return {"StackEvents": []}
+
+    def case(self, **asked: str) -> Case:
+        calls = Calls(self.accounts["tools"])
+        home = Place("pipeline", "us-east-1", calls, "sample-pipeline")
+        places = (Place("prod", "us-west-2", calls.of(self.accounts["prod"]), "sample-environment-prod"),)
+        return collect(Scene("prod", "sample", ("prod",), places, home, ("sample-release-store",)), Asked(**asked), 2e9)
+
+
+@pytest.mark.parametrize("asked", [{}, {"stack": "sample-release-store"}])
+def test_what_environments_share_is_asked_in_the_pipelines_account(asked: dict[str, str]) -> None:
+    world = TwoAccounts()
+    case = world.case(**asked)
+    assert (case.about, case.subject, case.region) == ("stack", "sample-release-store", "us-west-2")
+    assert [stack.status for stack in case.stacks] == ["DELETE_FAILED"]
+    assert "make destroy ENV=release-store" in str(judge(case).first)
+    assert asked or "3" * 12 not in [account for account, _, _ in world.asked]
 
 
 # The table of causes
