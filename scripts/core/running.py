@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
+import struct
+import tarfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts.core.errors import denied_action, error_code
 
 T = TypeVar("T")
 # A bundle is an appspec, a few hooks and release.json; anything far bigger is not ours to read into memory.
 _LARGEST_BUNDLE = 20_000_000
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, ValueError, RuntimeError, NotImplementedError, EOFError, OSError)
+"""What reading an archive raises, at its opening or at any member, where it is cut off, changed, encrypted, or of a kind that Python cannot read."""
 _MOST_TARGETS = 25  # BatchGetDeploymentTargets takes 25 ids in a call.
 # CodeDeploy's statuses of a deployment that is not at its end.
 IN_FLIGHT = ("Created", "Queued", "InProgress", "Baking", "Ready")
@@ -156,15 +162,25 @@ def group(aws: Clients, region: str, scope: str, application: str, name: str, bu
     )
 
 
-def _instances(codedeploy: Any, deployment_id: str, release: Release) -> list[Instance]:
+def _targets(codedeploy: Any, deployment_id: str) -> list[str]:
+    """The ids of a deployment's targets; none of one that has not begun, or ended before it did."""
     ids: list[str] = []
     token: dict[str, str] = {}
     while True:
-        page = codedeploy.list_deployment_targets(deploymentId=deployment_id, **token)
+        try:
+            page = codedeploy.list_deployment_targets(deploymentId=deployment_id, **token)
+        except ClientError as error:
+            if error_code(error) == "DeploymentNotStartedException":
+                return []
+            raise
         ids += page.get("targetIds", [])
         if not page.get("nextToken"):
-            break
+            return ids
         token = {"nextToken": page["nextToken"]}
+
+
+def _instances(codedeploy: Any, deployment_id: str, release: Release) -> list[Instance]:
+    ids = _targets(codedeploy, deployment_id)
     found = []
     for start in range(0, len(ids), _MOST_TARGETS):
         answer = codedeploy.batch_get_deployment_targets(deploymentId=deployment_id, targetIds=ids[start : start + _MOST_TARGETS])
@@ -194,7 +210,9 @@ def _read_release(s3: Any, location: Mapping[str, Any], name: str) -> Release:
         return Release(name, str(release.get("commit", "")), str(release.get("digest", "")))
     except ClientError as error:
         return Release(name, note=f"the bundle could not be read ({_missing(error, bool(version)) or error_code(error)})")
-    except (zipfile.BadZipFile, KeyError, ValueError):
+    except BotoCoreError as error:
+        return Release(name, note=f"the bundle could not be read ({error})")
+    except (*BROKEN, KeyError):
         return Release(name, note="the bundle has no readable release.json")
 
 

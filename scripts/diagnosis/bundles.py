@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts.core.errors import error_code
+from scripts.core.running import BROKEN
 from scripts.diagnosis.calls import Calls
 from scripts.diagnosis.case import Bundle
 
@@ -47,6 +48,9 @@ def read(calls: Calls, region: str, revision: Mapping[str, Any]) -> Bundle | Non
         if not gone:
             calls.refused(f"the bundle {name}", error)
         return Bundle(name, missing=gone, note=f"the bundle could not be read ({error_code(error)})")
+    except (BotoCoreError, OSError) as error:
+        calls.refused(f"the bundle {name}", error)
+        return Bundle(name, note=f"the bundle could not be read ({error})")
     if not data:
         return Bundle(name, size=size, note=f"the bundle has {size} bytes: too big to look into")
     return look_into(name, data, str(location.get("bundleType", "zip")))
@@ -55,9 +59,13 @@ def read(calls: Calls, region: str, revision: Mapping[str, Any]) -> Bundle | Non
 def look_into(name: str, data: bytes, kind: str = "zip") -> Bundle:
     """The bundle in the bytes of an archive (zip, tar or tgz)."""
     try:
-        modes, text_of = _zip(data) if kind == "zip" else _tar(data)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
-        return Bundle(name, size=len(data), note=f"the archive is no {kind} ({error})")
+        return _look_into(name, data, kind)
+    except BROKEN as error:  # at its opening, or at a member
+        return Bundle(name, size=len(data), note=f"the archive is no {kind}, or a broken one ({error})")
+
+
+def _look_into(name: str, data: bytes, kind: str) -> Bundle:
+    modes, text_of = _zip(data) if kind == "zip" else _tar(data)
     files = tuple(sorted(modes)[:_MOST_FILES])
     spec = next((file for file in ("appspec.yml", "appspec.yaml") if file in modes), "")
     texts = {spec: text_of(spec)} if spec else {}

@@ -129,6 +129,13 @@ def test_instances_that_the_deployment_did_not_reach_are_named() -> None:
     assert any("i-0000 (us-east-1/fleet) is Failed" in each for each in found.behind)
 
 
+def test_a_deployment_that_has_not_begun_is_no_refusal() -> None:
+    simulation = Simulation()
+    simulation.deploy("one")
+    found = look(an_aws(simulation), {HOST: "http://127.0.0.1:1"}, None, lambda url: GOOD)
+    assert found.groups[0].endswith("Succeeded on 0 of 0 instances") and found.behind == ()
+
+
 def test_what_may_not_be_read_is_said() -> None:
     aws = an_aws()
     aws.denied = {"cloudformation:DescribeStacks"}

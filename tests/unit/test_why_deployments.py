@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import tarfile
 import uuid
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
+import botocore.response
 import pytest
 from deployment_scene import ROOT, Scene, agent, archive, one_hook
 
@@ -19,7 +24,8 @@ from localaws.codedeploy import driver, engine
 from localaws.codedeploy.simulator import REGION, ROLE, Outcome, failing
 from localaws.hosts.agent.signing import AwsError
 from localaws.service import ServiceError
-from scripts.diagnosis import bundles
+from scripts.core import running
+from scripts.diagnosis import bundles, deployments
 from scripts.diagnosis.case import Action, Alarm, Case, Deployment, Event, Target
 from scripts.diagnosis.judge import Verdict, judge
 
@@ -918,9 +924,6 @@ def test_an_alias_that_points_at_two_versions() -> None:
 
 
 def test_a_bundle_is_read_in_every_form_and_says_why_where_it_is_not() -> None:
-    import io
-    import tarfile
-
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as made_tar:
         for name, text in {"./appspec.yml": one_hook("ApplicationStart", timeout=9), "./hooks/run.sh": "#!/bin/sh\n"}.items():
@@ -932,6 +935,82 @@ def test_a_bundle_is_read_in_every_form_and_says_why_where_it_is_not() -> None:
     assert found.modes["hooks/run.sh"] == 0o755 and found.texts["hooks/run.sh"] == "#!/bin/sh\n"
     assert "no zip" in bundles.look_into("s3://b/k", b"x").note
     assert bundles.look_into("s3://b/k", archive({"appspec.yml": "- a\n"})).appspec_problem == "it is no mapping"
+
+
+FILES: dict[str, str | bytes] = {"appspec.yml": one_hook("ApplicationStart"), "hooks/run.sh": SCRIPT.format("exit 0"), "release.json": '{"commit": "c"}'}
+
+
+def tarred(mode: str) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode=mode) as made_tar:  # type: ignore[call-overload]
+        for name, text in FILES.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            made_tar.addfile(info, io.BytesIO(str(text).encode()))
+    return data.getvalue()
+
+
+def packed(method: int) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", method) as made_zip:
+        for name, text in FILES.items():
+            made_zip.writestr(name, text)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(("data", "kind"), [
+    (packed(zipfile.ZIP_STORED), "zip"), (packed(zipfile.ZIP_DEFLATED), "zip"), (packed(zipfile.ZIP_LZMA), "zip"), (tarred("w:gz"), "tgz"),
+    (tarred("w:xz"), "tgz")], ids=["zip", "deflated", "lzma", "tgz", "txz"])
+def test_an_archive_with_one_wrong_byte_or_an_end_too_early_is_said_to_be_broken(data: bytes, kind: str) -> None:
+    assert bundles.look_into("s3://b/k", data, kind).commit == "c"
+    found = [bundles.look_into("s3://b/k", data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1:], kind) for at in range(len(data))]
+    found += [bundles.look_into("s3://b/k", data[:at], kind) for at in range(0, len(data), 7)]
+    assert any(one.note.startswith(f"the archive is no {kind}, or a broken one (") for one in found)
+
+
+@pytest.mark.parametrize(("offset", "value"), [(8, 1), (10, 99)], ids=["encrypted", "unknown compression"])
+def test_a_zip_that_python_cannot_read_says_so(offset: int, value: int) -> None:
+    data = bytearray(packed(zipfile.ZIP_STORED))
+    data[data.index(b"PK\x01\x02") + offset] = value
+    data[(6 if offset == 8 else 8)] = value
+    assert "a broken one" in bundles.look_into("s3://b/k", bytes(data)).note
+
+
+@pytest.mark.parametrize("broken", [botocore.exceptions.ReadTimeoutError(endpoint_url="s3"), botocore.exceptions.IncompleteReadError(
+    actual_bytes=1, expected_bytes=2), zlib.error("Error -3"), None], ids=["time-out", "cut off", "zlib", "changed"])
+def test_a_bundle_that_breaks_off_drops_nothing_else(broken: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene("abc")
+    identity = ship_bad(scene, failing("two", "Install"))
+    data = bytearray(packed(zipfile.ZIP_STORED))
+    data[data.index(b'"commit"')] ^= 1
+    for name in ("one", "two"):
+        scene.aws.buckets.put("bucket", name, bytes(data))
+    if isinstance(broken, zlib.error):
+        monkeypatch.setattr(zipfile.ZipExtFile, "read", raises(broken))
+    elif broken:
+        monkeypatch.setattr(botocore.response.StreamingBody, "read", raises(broken))
+    made = deployments.read(scene.calls, REGION, identity)
+    assert made.bundle and made.bundle.note and made.targets
+    assert bool(scene.calls.unreadable) is isinstance(broken, botocore.exceptions.BotoCoreError)
+    group = running.group(scene.aws, REGION, "fleet", "app", "fleet", running.Bundles())
+    assert group.attempted and group.attempted.note and group.instances
+
+
+def raises(error: Exception) -> Callable[..., bytes]:
+    def read(*_: Any, **__: Any) -> bytes:
+        raise error
+    return read
+
+
+def test_a_deployment_that_has_not_begun_runs_on_no_instance() -> None:
+    scene = Scene("abc")
+    identity = scene.sim.deploy("one")
+    scene.aws.record("codedeploy", "ListDeploymentTargets", ServiceError("DeploymentNotStartedException", f"The deployment {identity} has not started."))
+    group = running.group(scene.aws, REGION, "fleet", "app", "fleet", running.Bundles())
+    assert group.deployment_id == identity and group.instances == ()
+    scene.aws.record("codedeploy", "ListDeploymentTargets", ServiceError("InvalidDeploymentIdException", "other"))
+    with pytest.raises(botocore.exceptions.ClientError, match="InvalidDeploymentId"):
+        running.group(scene.aws, REGION, "fleet", "app", "fleet", running.Bundles())
 
 
 def test_what_may_not_be_read_is_named_and_the_cause_found_all_the_same() -> None:
