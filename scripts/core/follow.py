@@ -18,6 +18,9 @@ _MOST_FAILURES = 5
 # The function looks at least each minute: what it leaves alone for longer than that it has given up.
 _HOPELESS_SECONDS = 90.0
 
+NOTHING_YET = "no deployment yet"
+"""functions/commands.py's note of a group to which nothing was ever deployed."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -52,6 +55,8 @@ def standing(described: Mapping[str, Any]) -> Standing:
     for group in groups:
         # A Region that does not answer has no scopes to name.
         place = "/".join(str(part) for part in (group["region"], group.get("scope")) if part)
+        if group.get("note") == NOTHING_YET and not group.get("in_flight"):
+            continue  # a group that never had a release has nothing to take back
         if group.get("desired") and not group.get("in_flight"):
             arrived.append(place)
         else:

@@ -212,7 +212,7 @@ def _read_release(s3: Any, location: Mapping[str, Any], name: str) -> Release:
         return Release(name, note=f"the bundle could not be read ({_missing(error, bool(version)) or error_code(error)})")
     except BotoCoreError as error:
         return Release(name, note=f"the bundle could not be read ({error})")
-    except (*BROKEN, KeyError):
+    except (*BROKEN, KeyError, AttributeError):
         return Release(name, note="the bundle has no readable release.json")
 
 

@@ -105,6 +105,12 @@ def test_a_rollback_is_ordered_with_who_and_why_and_watched_to_its_end(make: Cal
     assert f"done: us-east-1/fleet run {GOOD[:12]}" in place.recorder.text and "make unblock ENV=prod" in place.recorder.text
 
 
+def test_a_region_that_never_had_a_release_does_not_keep_a_way_back_from_its_end() -> None:
+    empty = {**a_group("eu-west-1", "", False), "note": follow.NOTHING_YET}
+    now = follow.standing(described(a_group("us-east-1", GOOD, True), empty, under_way=False))
+    assert now.done and now.arrived == ("us-east-1/fleet",) and not now.hopeless
+
+
 def test_a_group_with_a_deployment_in_flight_has_not_arrived() -> None:
     now = follow.standing(described(a_group("us-east-1", GOOD, True, "d-2"), a_group("us-west-2", GOOD, True)))
     assert now.left == (f"us-east-1/fleet d-2 to {GOOD[:12]}",) and now.arrived == ("us-west-2/fleet",) and not now.done
