@@ -9,6 +9,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -291,3 +292,39 @@ def test_the_ratio_of_both_ways_is_told() -> None:
     assert "by hand after 300 s: 5400 of 18000" in told and "450.0 to 1" in told
     none = blast.result(blast.Cost(400.0, 18000, 5400), blast.Cost(300.0, 13500, 0), 300.0, 30)
     assert none["ratio"] is None and "5400 to none" in blast.story(none)[-1]
+
+
+def test_all_hosts_at_once_takes_every_group_of_every_place_there_and_back() -> None:
+    made: list[dict[str, Any]] = []
+
+    class CodeDeploy:
+        def get_deployment_group(self, **asked: str) -> dict[str, Any]:
+            location = {"bucket": "store", "key": asked["deploymentGroupName"], "bundleType": "zip"}
+            return {"deploymentGroupInfo": {"targetRevision": {"s3Location": location}}}
+
+        def create_deployment(self, **asked: Any) -> dict[str, str]:
+            made.append(asked)
+            return {"deploymentId": "d-1"}
+
+        def get_deployment(self, deploymentId: str) -> dict[str, Any]:
+            return {"deploymentInfo": {"status": "Succeeded"}}
+
+    class Demonstration:
+        region, here, settings = "us-east-1", SimpleNamespace(clock=FakeClock()), {"prod": SimpleNamespace(service="sample")}
+
+        def places_of(self, name: str) -> list[environments.Place]:
+            return [environments.Place("prod", "us-east-1", "http://x", "app", {"fleet": "f", "onebox": "o"}, lambda *_: CodeDeploy())]
+
+        def quiet(self) -> list[str]:
+            return []
+
+        def say(self, text: str) -> None:
+            pass
+
+        def answers(self, since: float) -> list[Answer]:
+            return []
+
+    one: Any = Demonstration()
+    cost = blast.Blast(one, 0.0, 30)._all_at_once({"bucket": "store", "key": "bad", "bundleType": "zip"})
+    assert (cost.requests, cost.failed) == (0, 0)
+    assert [one["revision"]["s3Location"]["key"] for one in made] == ["bad", "bad", "f", "o"]
