@@ -16,7 +16,7 @@ def check(case: Case) -> Match | None:
     if action is None or found is None:
         return None
     environment = action.environment or case.environment
-    return signs.match(action, "The environment is blocked by a rollback" " (" + environment + ")", (
+    return signs.match(action, f"The environment is blocked by a rollback ({environment})", (
         f'When its reason is understood ({found["why"]}), open it: make unblock ENV={environment} REASON="…"',
         signs.again(case, action)), evidence=(signs.verdict(action),))
 

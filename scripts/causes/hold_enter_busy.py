@@ -16,7 +16,7 @@ def check(case: Case) -> Match | None:
     if action is None or found is None:
         return None
     environment = action.environment or case.environment
-    return signs.match(action, "Another release is in the environment" " (" + environment + ")", (
+    return signs.match(action, f"Another release is in the environment ({environment})", (
         f"Wait until the release in {found['stage']} is through: make status ENV={environment}",
         signs.again(case, action)), evidence=(signs.verdict(action),))
 

@@ -16,7 +16,7 @@ def check(case: Case) -> Match | None:
     if action is None or found is None:
         return None
     environment = action.environment or case.environment
-    return signs.match(action, "The deployment window did not open in time" " (" + environment + ")", (
+    return signs.match(action, f"The deployment window did not open in time ({environment})", (
         f"Wait for the window ({found['window']}) and retry then; or let this release in: "
         f'make override ENV={environment} RELEASE={signs.commit(case)} REASON="…"',
         signs.again(case, action)), evidence=(signs.verdict(action),))
