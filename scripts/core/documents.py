@@ -23,11 +23,16 @@ class _UniqueKeys:
         return super().construct_mapping(node, deep)  # type: ignore[misc,no-any-return]
 
 
-class TextLoader(_UniqueKeys, yaml.BaseLoader):
+# libyaml's parser where PyYAML carries it (its wheels do): a tenth of the time, and the same documents.
+_BaseLoader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class TextLoader(_UniqueKeys, _BaseLoader):  # type: ignore[misc]
     """Every scalar stays the text that was written: an account id keeps its zeros, `true` stays "true"."""
 
 
-class TemplateLoader(_UniqueKeys, yaml.SafeLoader):
+class TemplateLoader(_UniqueKeys, SafeLoader):  # type: ignore[misc]
     """A CloudFormation template: `!Ref X` becomes {"Ref": "X"}, `!Sub …` {"Fn::Sub": …} and so on."""
 
 
@@ -65,13 +70,22 @@ def parse(text: str, where: str, loader: type = TextLoader) -> Any:
 
 def read(path: Path, loader: type = TextLoader, root: Path | None = None) -> Any:
     """The document in a file; a missing file is WrongUse."""
-    shown = str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
+    return parse(text_of(path, root), shown(path, root), loader)
+
+
+def shown(path: Path, root: Path | None) -> str:
+    """A file's name as a person at the project's folder would write it."""
+    return str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
+
+
+def text_of(path: Path, root: Path | None = None) -> str:
+    """A file's text; a missing file and one that is not UTF-8 are WrongUse."""
     try:
-        return parse(path.read_text(encoding="utf-8"), shown, loader)
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise WrongUse(f"{shown} does not exist", "", "restore it, or correct the name that points to it") from None
+        raise WrongUse(f"{shown(path, root)} does not exist", "", "restore it, or correct the name that points to it") from None
     except UnicodeDecodeError as error:
-        raise WrongUse(f"{shown} is not UTF-8 text", str(error)) from None
+        raise WrongUse(f"{shown(path, root)} is not UTF-8 text", str(error)) from None
 
 
 def _line(error: yaml.YAMLError) -> str:

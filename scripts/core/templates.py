@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -84,8 +85,13 @@ class Template:
 
 def load(path: Path, root: Path | None = None) -> Template:
     """The template in a file. WrongUse when it is missing, not YAML or has no resources."""
-    document = documents.read(path, documents.TemplateLoader, root)
-    text = path.read_text(encoding="utf-8")
+    return _read(path, documents.text_of(path, root), documents.shown(path, root))
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, text: str, shown: str) -> Template:
+    """Every environment asks for the same few templates, with and without the local overlay: each text is read once."""
+    document = documents.parse(text, shown, documents.TemplateLoader)
     if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
         raise WrongUse(
             f"{path.name} is not a CloudFormation template", "it has no Resources section", "make validate shows what is missing"
@@ -139,7 +145,7 @@ def as_text(value: Any) -> str:
 def children(text: str) -> tuple[Child, ...]:
     """The nested stacks whose TemplateURL is a path in the tree, with the place of each value in the text."""
     found = []
-    for logical_id, resource in _mapping(_mapping(yaml.compose(text, Loader=yaml.SafeLoader)).get("Resources")).items():
+    for logical_id, resource in _mapping(_mapping(yaml.compose(text, Loader=documents.SafeLoader)).get("Resources")).items():
         fields = _mapping(resource)
         kind = fields.get("Type")
         url = _mapping(fields.get("Properties")).get("TemplateURL")
@@ -151,7 +157,7 @@ def children(text: str) -> tuple[Child, ...]:
 def codes(text: str) -> tuple[Code, ...]:
     """The folders of code that resources name, with their places in the text. Code that is in S3 or inline already is left alone."""
     found = []
-    for logical_id, resource in _mapping(_mapping(yaml.compose(text, Loader=yaml.SafeLoader)).get("Resources")).items():
+    for logical_id, resource in _mapping(_mapping(yaml.compose(text, Loader=documents.SafeLoader)).get("Resources")).items():
         fields = _mapping(resource)
         kind = fields.get("Type")
         code = _mapping(fields.get("Properties")).get("Code")
