@@ -27,8 +27,9 @@ PLAY = --local --remote $(LOCAL_STATE)/git --complete-connection "$(LOCALAWS) co
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/.stamp: requirements.txt
-	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+# Both files name all that is wanted, so nothing is looked for beyond them.
+$(VENV)/.stamp: requirements.txt requirements-guard.txt
+	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes $(^:%=-r %)
 	@touch $@
 
 .PHONY: setup
@@ -122,7 +123,9 @@ local-status: $(VENV)/.stamp ## Say whether the local AWS is up
 local-reset: $(VENV)/.stamp ## Stop the local AWS and remove everything of it
 	@$(LOCALAWS) reset
 
+LOCK = -q --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --python-version 3.11
+
 .PHONY: lock
-lock: $(VENV)/.stamp ## Write requirements.txt (hashes, no hosts) from requirements.in
-	@$(PY) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
-	@build/lock/bin/uv pip compile -q --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --python-version 3.11 requirements.in -o requirements.txt
+lock: ## Write requirements*.txt (hashes, no hosts) from requirements*.in
+	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
+	@build/lock/bin/uv pip compile $(LOCK) requirements.in -o requirements.txt && build/lock/bin/uv pip compile $(LOCK) --no-deps requirements-guard.in -o requirements-guard.txt
