@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from localaws import logpatterns, wire
+from localaws import logpatterns, questions, wire
 from localaws.service import Context, Service, ServiceError
 
 log = logging.getLogger("localaws")
@@ -70,7 +70,7 @@ class Emulator:
         for owner, names in {
             application: ("SERVICE_HANDLERS", "SERVICE_REGISTRY", "app", "AUTH", "_get_module"),
             iam_actions: ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
-            iam_evaluator: ("EvalContext", "enforce", "evaluate_trust_policy", "caller_arn", "resolve_credential", "AuthError",
+            iam_evaluator: ("EvalContext", "evaluate", "enforce", "evaluate_trust_policy", "caller_arn", "resolve_credential", "AuthError",
                             "EvalResult", "_resource_policy", "combine_resource_policy", "_POLICY_REQUIRED", "_resolve_condition_key",
                             "evaluate_resource_policy"),
             responses: ("request_scope", "get_account_id", "get_region"),
@@ -83,6 +83,8 @@ class Emulator:
                     raise EmulatorError(f"MiniStack {found} has no {owner.__name__}.{name}: localaws/emulator.py must be adapted.")
         if application.AUTH is not True:
             raise EmulatorError("MiniStack was imported before its environment was set: IAM would be off.")
+        self.questions = questions.Questions()
+        self._note_questions()
         self._cross_accounts()
         self._ask_kms_for_objects()
         self._name_resources()
@@ -114,8 +116,11 @@ class Emulator:
 
         async def choose(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> Any:
             name = wire.operation_name(headers, path, body, query)
-            chosen = ours if name and _method(service, name) is not None else original
-            return await chosen(method, path, headers, body, query)
+            if name and _method(service, name) is not None:
+                return await ours(method, path, headers, body, query)
+            answer = await original(method, path, headers, body, query)
+            unknown = _NOT_OF_THE_SHAPE.get((key, name))
+            return answer if unknown is None else (answer[0], answer[1], unknown.sub(b"", answer[2]))
 
         self._app.SERVICE_HANDLERS[key] = choose
 
@@ -277,6 +282,17 @@ class Emulator:
     def root_credentials(self, account: str) -> dict[str, Any]:
         """Return the credentials of an account's root (service-linked work)."""
         return {"AccessKeyId": account, "SecretAccessKey": ROOT_SECRET, "Token": None, "Expiration": time.time() + 10 * 365 * 86400}
+
+    def _note_questions(self) -> None:
+        """Note what identity-based policies are asked, by MiniStack's services and by ours."""
+        evaluate = self._evaluator.evaluate
+
+        def noted(context: Any, policies: Any, *limits: Any) -> Any:
+            result = evaluate(context, policies, *limits)
+            self.questions.note(context, result.decision == "Allow")
+            return result
+
+        self._evaluator.evaluate = noted
 
     def _cross_accounts(self) -> None:
         """Let accounts reach each other's buckets, keys and repositories as their policies say, by the principal that AWS would judge.
@@ -457,6 +473,10 @@ class Emulator:
 
 
 _STREAM_OPERATIONS = {"CreateLogStream", "DeleteLogStream", "PutLogEvents", "GetLogEvents", "DescribeLogStreams", "FilterLogEvents"}
+
+# What MiniStack's answers have and AWS's shapes do not.
+_VPC = re.compile(rb"<defaultNetworkAclId>[^<]*</defaultNetworkAclId>")
+_NOT_OF_THE_SHAPE = {("ec2", "DescribeVpcs"): _VPC, ("ec2", "CreateVpc"): _VPC}
 
 # Query parameters that make an object's request one about something else than its content.
 _SUBRESOURCES = {"acl", "tagging", "retention", "legal-hold", "attributes", "torrent"}

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import docker
 import docker.errors
 from botocore.exceptions import ClientError
 
-from localaws import delivery, dns, emulator, guards, tls
+from localaws import answers, delivery, dns, emulator, guards, operations, tls
 from localaws.clients import SessionClients
 from localaws.clock import SystemClock
 from localaws.service import Clients, Context, Network, ServiceError
@@ -89,6 +90,8 @@ class LocalAws:
         self._calls = (options.state_dir / "calls.jsonl").open("a", buffering=1)
         os.environ.update(emulator.environment(options.state_dir, options.port, options.account, options.region))
         self.emulator = emulator.Emulator()
+        self.answers = answers.Answers()
+        self._spawn("answers", self.answers.work)
         self._add_services()
 
     def _add_services(self) -> None:
@@ -198,27 +201,22 @@ class LocalAws:
         if scope.get("scheme") == "http":
             # Only loopback is served without TLS; for policies (aws:SecureTransport) it stands for AWS's TLS endpoint.
             scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
-        status = [0]
-
-        async def noted(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                status[0] = message["status"]
-            await send(message)
-
+        seen = _Seen(receive, send)
         began = time.time()
-        await self.emulator.application(scope, receive, noted)
-        self._note(scope, status[0], time.time() - began)
+        await self.emulator.application(scope, seen.receive, seen.send)
+        self._note(scope, seen, time.time() - began)
 
-    def _note(self, scope: dict[str, Any], status: int, seconds: float) -> None:
-        """Append one line per call: what was asked of which service by which key, and how it was answered."""
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]
-                   if name.lower() in (b"authorization", b"x-amz-target", b"host")}
-        authorization = headers.get(b"authorization", "")
-        parts = authorization.partition("Credential=")[2].split(",")[0].split("/") if "Credential=" in authorization else []
+    def _note(self, scope: dict[str, Any], seen: _Seen, seconds: float) -> None:
+        """Append one line per call (what was asked of which service by which key, and how it was answered), and have the answer looked at."""
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        key, service = operations.scope_of(headers, query)
         self._calls.write(json.dumps({
-            "time": round(time.time(), 3), "service": parts[3] if len(parts) > 3 else "", "key": parts[0] if parts else "",
-            "target": headers.get(b"x-amz-target", ""), "method": scope["method"], "path": scope["path"][:200],
-            "host": headers.get(b"host", ""), "status": status, "ms": round(seconds * 1000)}) + "\n")
+            "time": round(time.time(), 3), "service": service, "key": key, "target": headers.get("x-amz-target", ""), "method": scope["method"],
+            "path": scope["path"][:200], "host": headers.get("host", ""), "status": seen.status, "ms": round(seconds * 1000)}) + "\n")
+        if service:
+            self.answers.put(service, scope["method"], scope["path"], headers, bytes(seen.asked), query, seen.status, seen.headers,
+                             None if seen.long else bytes(seen.answered))
 
     async def _admin(self, scope: dict[str, Any], send: Any) -> None:
         client = (scope.get("client") or ("",))[0]
@@ -238,6 +236,10 @@ class LocalAws:
             return {"status": "up", "pid": os.getpid(), "services": sorted(self.services)}
         if path == "endpoints":
             return self.services["elbv2"].endpoints()
+        if path == "answers":
+            return self.answers.report()
+        if path == "questions":
+            return self.emulator.questions.report()
         if path == "connections":
             return {"pending": [one["ConnectionArn"] for one in self.services["codeconnections"].pending()]}
         if path.startswith("connections/") and path.endswith("/complete") and method in ("POST", "GET"):
@@ -317,6 +319,33 @@ def _logged(name: str, work: Callable[[], None]) -> None:
         work()
     except Exception:
         log.exception("%s failed", name)
+
+
+class _Seen:
+    """One request's body and answer as they pass, up to a size at which nothing but objects and images comes."""
+
+    _MOST = 4 << 20
+
+    def __init__(self, receive: Any, send: Any) -> None:
+        self._receive, self._send = receive, send
+        self.asked, self.answered = bytearray(), bytearray()
+        self.status, self.long = 0, False
+        self.headers: dict[str, str] = {}
+
+    async def receive(self) -> Any:
+        message = await self._receive()
+        if message["type"] == "http.request" and len(self.asked) < self._MOST:
+            self.asked += message.get("body", b"")
+        return message
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message.get("headers", ())}
+        elif message["type"] == "http.response.body" and not self.long:
+            self.answered += message.get("body", b"")
+            self.long = len(self.answered) > self._MOST
+        await self._send(message)
 
 
 async def _reply(send: Any, status: int, body: Any) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import projects
 import pytest
+import recording
 
 from scripts import demo, deploy
 from scripts.core import world
@@ -45,6 +48,11 @@ class LocalAws:
             raise RuntimeError(f"localaws {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def asked(self, path: str) -> Any:
+        """What the local AWS itself says below /_localaws/."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_localaws/{path}", timeout=60) as answer:
+            return json.load(answer)
+
     def client(self, service: str, region: str = "us-east-1") -> Any:
         """A boto3 client of it with root credentials."""
         return open_session(True, self.environ).client(service, region)
@@ -73,6 +81,27 @@ def local_aws() -> Iterator[LocalAws]:
         os.environ.update(before)
         if not KEEP:
             one.control("reset", check=False)
+
+
+@pytest.fixture(autouse=True)
+def answers_are_aws_own(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the first case after which an answer was served that AWS could not have given (localaws/answers.py)."""
+    yield
+    if "local_aws" not in request.fixturenames:
+        return
+    one: LocalAws = request.getfixturevalue("local_aws")
+    try:
+        report = one.asked("answers")
+    except OSError:
+        return  # the case itself ended with the local AWS down
+    recording.keep(one, report)
+    fresh = [found for found in report["invalid"] if (found["operation"], found["problem"]) not in _TOLD]
+    _TOLD.update((found["operation"], found["problem"]) for found in fresh)
+    assert not fresh, "answers that AWS could not have given:\n" + "\n".join(
+        f"{found['operation']} (HTTP {found['status']}, {found['times']} times): {found['problem']}" for found in fresh)
+
+
+_TOLD: set[tuple[str, str]] = set()
 
 
 @pytest.fixture(scope="session")
