@@ -1,0 +1,172 @@
+"""The files of a tree as the checks read them: YAML with lines, templates, Python as syntax trees. Not a check.
+
+What is read is remembered by its text, so that a second look at the same files costs nothing; nobody may change what they are given.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.core import documents
+from scripts.core.errors import CommandError
+
+Step = str | int
+"""A key of a mapping or an index of a list."""
+
+_REMEMBERED = 512
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a file; 0 is the whole file."""
+
+    path: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+
+class Tree:
+    """The files under `root`; paths are relative to it, with `/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return (self.root / path).is_file()
+
+    def glob(self, *patterns: str) -> list[str]:
+        """The files that match, sorted, without what Python leaves behind."""
+        found = {path for pattern in patterns for path in self.root.glob(pattern) if path.is_file() and "__pycache__" not in path.parts}
+        return sorted(path.relative_to(self.root).as_posix() for path in found)
+
+    def text(self, path: str) -> str:
+        """The text of a file; none for one that is not there or is not UTF-8."""
+        try:
+            return (self.root / path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def yaml(self, path: str) -> Any:
+        """A document with every scalar as the text that was written. None where it cannot be read: that is another check's to say."""
+        return _parse(self.text(path), documents.TextLoader)
+
+    def typed(self, path: str) -> Any:
+        """A document with YAML's own types. None where it cannot be read."""
+        return _parse(self.text(path), _TypedLoader)
+
+    def template(self, path: str) -> dict[str, Any]:
+        """A CloudFormation template, short forms as `Fn::…`; {} where it cannot be read."""
+        found = _parse(self.text(path), documents.TemplateLoader)
+        return found if isinstance(found, dict) else {}
+
+    def python(self, path: str) -> ast.Module:
+        """A module's syntax; an empty one where it cannot be read (ruff says so)."""
+        return _syntax(self.text(path))
+
+    def place(self, path: str, steps: Sequence[Step] = ()) -> Place:
+        """Where the value at `steps` is in a YAML file: the line of its key, or as near as the file goes."""
+        return Place(path, line_of(self.text(path), steps))
+
+    def templates(self) -> list[str]:
+        """The CloudFormation templates."""
+        return [path for path in self.glob("templates/**/*.yaml", "templates/**/*.yml") if isinstance(self.template(path).get("Resources"), dict)]
+
+    def resources(self, kind: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """(template, logical id, properties) of every resource of a type."""
+        for path in self.templates():
+            for name, resource in self.template(path)["Resources"].items():
+                if isinstance(resource, dict) and resource.get("Type") == kind:
+                    yield path, name, mapping(resource.get("Properties"))
+
+
+class _TypedLoader(documents._UniqueKeys, yaml.SafeLoader):
+    """YAML's own types."""
+
+
+@functools.lru_cache(_REMEMBERED)
+def _parse(text: str, loader: type) -> Any:
+    try:
+        return documents.parse(text, "", loader)
+    except (CommandError, ValueError):
+        return None
+
+
+@functools.lru_cache(_REMEMBERED)
+def _compose(text: str) -> yaml.Node | None:
+    try:
+        return yaml.compose(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError:
+        return None
+
+
+@functools.lru_cache(_REMEMBERED)
+def _syntax(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        return ast.Module([], [])
+
+
+def line_of(text: str, steps: Sequence[Step]) -> int:
+    """The line (from 1) of the value at `steps`; that of the nearest value above it where the steps lead no further. 0 without any."""
+    node, line = _compose(text), 0
+    for step in steps:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if getattr(key, "value", None) == str(step)), None)
+            if pair is None:
+                if isinstance(step, str) and (step.startswith("Fn::") or step in ("Ref", "Condition")):
+                    continue  # a short form: the tag is on the node itself
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            if step >= len(node.value):
+                break
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        elif not (isinstance(step, str) and step.startswith(("Fn::", "Ref"))):
+            break
+    return line
+
+
+def node_of(text: str, steps: Sequence[Step]) -> yaml.Node | None:
+    """The node at `steps` as it was written, with its quotes; None where there is none."""
+    node = _compose(text)
+    for step in steps:
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if getattr(key, "value", None) == str(step)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        else:
+            return None
+    return node
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value if it is a mapping, else an empty one: what has another shape is another check's to say."""
+    return value if isinstance(value, dict) else {}
+
+
+def listing(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def walk(value: Any, steps: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    """Every value in a document with its steps, the document itself first."""
+    yield steps, value
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from walk(inner, (*steps, str(key)))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from walk(inner, (*steps, index))
