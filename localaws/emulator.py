@@ -475,7 +475,7 @@ class Emulator:
 _STREAM_OPERATIONS = {"CreateLogStream", "DeleteLogStream", "PutLogEvents", "GetLogEvents", "DescribeLogStreams", "FilterLogEvents"}
 
 # What MiniStack's answers have and AWS's shapes do not.
-_VPC = re.compile(rb"<defaultNetworkAclId>[^<]*</defaultNetworkAclId>")
+_VPC = re.compile(rb"<(defaultNetworkAclId|defaultSecurityGroupId)>[^<]*</\1>")
 _NOT_OF_THE_SHAPE = {("ec2", "DescribeVpcs"): _VPC, ("ec2", "CreateVpc"): _VPC}
 
 # Query parameters that make an object's request one about something else than its content.

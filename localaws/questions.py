@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _EACH = 12
-"""Questions kept of one role, action, decision and set of keys."""
+"""Questions kept of one role, action and set of keys."""
 
 # Keys that say when and by whom a request was signed: no two requests agree, and no policy here speaks of them.
 _LEFT_OUT = ("aws:tokenissuetime", "aws:userid", "aws:username", "aws:multifactorauth")
@@ -27,11 +27,14 @@ class Questions:
     def note(self, context: Any, allowed: bool) -> None:
         """Note one evaluation; `context` is MiniStack's EvalContext."""
         keys = _keys(context.service_context)
-        kind = (context.principal_arn.rpartition("/")[0], context.action, context.region, allowed, tuple(sorted(keys)))
+        kind = (context.principal_arn.rpartition("/")[0], context.action, context.region, tuple(sorted(keys)))
         one = (context.resource_arn, *(str(keys[name]) for name in sorted(keys)))
         with self._lock:
             found = self._found.setdefault(kind, {})
-            if one not in found and len(found) < _EACH:
+            if one in found:
+                # A resource's policy is put together with the caller's by the same evaluator: what any of them allows was allowed.
+                found[one]["allowed"] |= allowed
+            elif len(found) < _EACH:
                 found[one] = {"principal": context.principal_arn, "region": context.region, "action": context.action,
                               "resource": context.resource_arn, "keys": keys, "allowed": allowed}
 
