@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from typing import Any
 from localaws import operations, shapes
 
 log = logging.getLogger("localaws")
+
+_REMEMBERED = 5000
+_REQUEST_ID = re.compile(rb"<[Rr]equestId>[^<]*</[Rr]equestId>")
 
 
 class Answers:
@@ -28,6 +32,7 @@ class Answers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: queue.SimpleQueue[tuple[Any, ...] | threading.Event] = queue.SimpleQueue()
+        self._read: dict[tuple[Any, ...], str] = {}
         self._invalid: dict[tuple[str, str], dict[str, Any]] = {}
         self._calls: dict[str, Counter[str]] = {}
 
@@ -60,7 +65,7 @@ class Answers:
             outcome, problem = "(no model)", ""
         elif status < 300:
             outcome = "ok"
-            problem = "" if answer is None else shapes.check(operation, status, sent, answer, headers)
+            problem = "" if answer is None else self._checked(operation, status, sent, answer, headers)
         elif status < 400:
             outcome, problem = str(status), ""
         else:
@@ -72,6 +77,15 @@ class Answers:
                 entry = self._invalid.setdefault((name, problem), {"operation": name, "problem": problem, "times": 0, "status": status})
                 entry["times"] += 1
         return problem
+
+    def _checked(self, operation: Any, status: int, sent: Mapping[str, str], answer: bytes, headers: Mapping[str, str]) -> str:
+        """What is wrong with an answer; one that says the same as one before is not read again (agents and gates ask all the time)."""
+        key = (operation.service_model.service_name, operation.name, status, hash(_REQUEST_ID.sub(b"", answer)))
+        if key not in self._read:
+            if len(self._read) > _REMEMBERED:
+                self._read.clear()
+            self._read[key] = shapes.check(operation, status, sent, answer, headers)
+        return self._read[key]
 
     def report(self) -> dict[str, Any]:
         """JSON-able: `invalid` and `calls` as the class says, with all that was put before."""

@@ -138,6 +138,16 @@ def test_each_problem_is_reported_once_with_its_number() -> None:
     assert found["times"] == 3 and found["operation"] == "dynamodb:DescribeTable"
 
 
+def test_an_answer_that_was_read_is_not_read_again_but_counts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, read = answers.Answers(), []
+    monkeypatch.setattr(answers.shapes, "check", lambda *call: read.append(call) or "wrong")
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for number in range(3):
+        body = f"<DescribeVpcsResponse><requestId>{number}</requestId></DescribeVpcsResponse>".encode()
+        assert one.note("ec2", "POST", "/", form, b"Action=DescribeVpcs", {}, 200, {}, body) == "wrong"
+    assert len(read) == 1 and one._calls["ec2:DescribeVpcs"] == {"ok": 3}
+
+
 def test_our_own_answers_are_of_their_shapes_on_every_wire() -> None:
     """What `wire` writes, `shapes` accepts: the same models, two readers."""
     operation = wire.model("autoscaling").operation_model("DescribeLifecycleHooks")
