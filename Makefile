@@ -76,6 +76,10 @@ package: $(VENV)/.stamp ## Upload the templates of ENV and print their URLs and 
 deploy: $(if $(LOCAL),setup,$(VENV)/.stamp) ## Deploy ENV=gamma|prod|pipeline to AWS, or with LOCAL=1 to the local AWS (IGNORE_ALARMS=1, NO_WAIT=1)
 	@$(AIM) $(PY) -m scripts.deploy --env "$(ENV)" $(FLAGS) $(if $(IGNORE_ALARMS),--ignore-alarms) $(if $(NO_WAIT),--no-wait)
 
+.PHONY: plan
+plan: $(VENV)/.stamp ## What a deploy of ENV would change, replace, remove; changes nothing (READ_ONLY=1, JSON=1, ARGS=--markdown)
+	@$(AIM) $(PY) -m scripts.plan --env "$(ENV)" $(FLAGS) $(if $(READ_ONLY),--read-only) $(if $(JSON),--json) $(ARGS)
+
 .PHONY: destroy
 destroy: $(VENV)/.stamp ## Remove the stacks of ENV (or all, or release-store); says what is kept and why
 	@$(AIM) $(PY) -m scripts.destroy --env "$(ENV)" $(FLAGS)
@@ -129,3 +133,4 @@ LOCK = -q --generate-hashes --no-header --no-annotate --no-emit-index-url --no-e
 lock: ## Write requirements*.txt (hashes, no hosts) from requirements*.in
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
 	@build/lock/bin/uv pip compile $(LOCK) requirements.in -o requirements.txt && build/lock/bin/uv pip compile $(LOCK) --no-deps requirements-guard.in -o requirements-guard.txt
+	@build/lock/bin/uv pip compile $(LOCK) requirements-taskcat.in -o requirements-taskcat.txt

@@ -40,6 +40,7 @@ class Request:
     triggers: tuple[str, ...] | None = None
     monitor_minutes: int = 0
     no_shortcut: bool = False
+    description: str = "made by make deploy"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _call(request: Request, kind: str, name: str, nested: bool) -> dict[str, Any
         "StackName": request.stack_name,
         "ChangeSetName": name,
         "ChangeSetType": kind,
-        "Description": "made by make deploy",
+        "Description": request.description,
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in request.parameters.items()],
         "Tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
         # Roles in these templates have no names of their own: CAPABILITY_NAMED_IAM is left out, so that a named one is refused.

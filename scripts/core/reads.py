@@ -16,3 +16,5 @@ PIPELINE = ("codepipeline:GetPipeline", "codepipeline:ListPipelineExecutions")
 
 STATUS = (*STACKS, *NAME, *LEDGER, *RUNNING, *PIPELINE, "codepipeline:GetPipelineState", "cloudwatch:DescribeAlarms")
 HISTORY = (*STACKS, *NAME, "dynamodb:Query", "dynamodb:BatchGetItem", *PIPELINE, "codepipeline:ListActionExecutions")
+# What it takes to work a plan out; making the change set instead takes more than reading.
+PLAN = (*STACKS, *NAME, "cloudformation:GetTemplate", "cloudformation:ListStackResources")
