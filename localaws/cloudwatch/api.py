@@ -347,7 +347,8 @@ class Api(Service):
             return {"Tags": [{"Key": key, "Value": value} for key, value in self._tags(ctx, params).items()]}
 
     def _tags(self, ctx: Context, params: dict[str, Any]) -> dict[str, str]:
-        tags = self.stores[ctx]["tags"].get(params["ResourceARN"])
+        store = self.stores.at(ctx.account, DASHBOARDS) if ":dashboard/" in params["ResourceARN"] else self.stores[ctx]
+        tags = store["tags"].get(params["ResourceARN"])
         if tags is None:
             raise ServiceError("ResourceNotFoundException", f"{params['ResourceARN']} does not exist", 404)
         return tags  # type: ignore[no-any-return]
@@ -357,8 +358,6 @@ class Api(Service):
     def put_dashboard(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """PutDashboard: made, or replaced whole. A body with mistakes is refused."""
         name, body = params["DashboardName"], params["DashboardBody"]
-        if params.get("Tags"):
-            raise _invalid("Tags of dashboards are not served by the local AWS")
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", name):
             raise ServiceError("InvalidParameterInput", f"The value {name} for field DashboardName contains invalid characters. "
                                                         "It can only contain alphanumerics, dash (-) and underscore (_).")
@@ -366,7 +365,10 @@ class Api(Service):
             told = "; ".join(f"{each['DataPath']}: {each['Message']}" for each in found[:10])
             raise ServiceError("InvalidParameterInput", f"The dashboard body is invalid, there are {len(found)} validation errors: {told}")
         with self.lock:
-            self.stores.at(ctx.account, DASHBOARDS)["dashboards"][name] = {"body": body, "at": self.aws.clock.now()}
+            store = self.stores.at(ctx.account, DASHBOARDS)
+            if name not in store["dashboards"]:  # of a dashboard that is there they are ignored
+                store["tags"][_dashboard_arn(ctx, name)] = {tag["Key"]: tag["Value"] for tag in params.get("Tags") or []}
+            store["dashboards"][name] = {"body": body, "at": self.aws.clock.now()}
         return {"DashboardValidationMessages": []}
 
     def get_dashboard(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -391,11 +393,13 @@ class Api(Service):
         """DeleteDashboards: all or none."""
         names = params["DashboardNames"]
         with self.lock:
-            kept = self.stores.at(ctx.account, DASHBOARDS)["dashboards"]
+            store = self.stores.at(ctx.account, DASHBOARDS)
+            kept = store["dashboards"]
             if missing := [name for name in names if name not in kept]:
                 raise ServiceError("ResourceNotFound", f"Dashboard {', '.join(missing)} does not exist", 404)
             for name in set(names):
                 del kept[name]
+                store["tags"].pop(_dashboard_arn(ctx, name), None)
 
     # -- evaluation --------------------------------------------------------------------------------------------------------
 

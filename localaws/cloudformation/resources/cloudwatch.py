@@ -64,18 +64,26 @@ class Dashboard:
 
     def create(self, request: Request) -> Made:
         name = request.given("DashboardName", 255)
-        self._put(request, name)
+        self._put(request, name, Tags=tag_list(request.properties))
         return Made(name)
 
     def update(self, request: Request) -> Made:
-        self._put(request, request.physical_id)
-        return Made(request.physical_id)
+        name, cloudwatch = request.physical_id, request.client("cloudwatch")
+        self._put(request, name)
+        arn = f"arn:aws:cloudwatch::{request.account}:dashboard/{name}"
+        added, removed = tag_changes(request)
+        if added:
+            cloudwatch.tag_resource(ResourceARN=arn, Tags=[{"Key": key, "Value": value} for key, value in added.items()])
+        if removed:
+            cloudwatch.untag_resource(ResourceARN=arn, TagKeys=removed)
+        return Made(name)
 
     @staticmethod
-    def _put(request: Request, name: str) -> None:
-        served(request.properties, {"DashboardName", "DashboardBody"})
+    def _put(request: Request, name: str, **more: Any) -> None:
+        served(request.properties, {"DashboardName", "DashboardBody", "Tags"})
         cloudwatch = request.client("cloudwatch")
-        cloudwatch.put_dashboard(**fit(cloudwatch, "put_dashboard", {**request.properties, "DashboardName": name}))
+        cloudwatch.put_dashboard(**fit(cloudwatch, "put_dashboard", {**request.properties, "DashboardName": name}, drop=["Tags"]),
+                                 **{key: value for key, value in more.items() if value})
 
     def delete(self, request: Request) -> None:
         cloudwatch, name = request.client("cloudwatch"), request.physical_id

@@ -22,7 +22,7 @@ class Function:
         client, properties = request.client("lambda"), request.properties
         self._check(properties)
         name = request.given("FunctionName", 64)
-        arguments = fit(client, "create_function", {**properties, "FunctionName": name}, drop=["ReservedConcurrentExecutions"])
+        arguments = fit(client, "create_function", {**properties, "FunctionName": name}, drop=["ReservedConcurrentExecutions", "Tags"])
         arn = client.create_function(**{**arguments, "Tags": tags_of(properties)})["FunctionArn"]
         request.claim(name)
         self._settle(request, name)
