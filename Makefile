@@ -115,6 +115,17 @@ why: $(VENV)/.stamp ## Why the latest deployment of ENV fails, and what to do (E
 report: $(VENV)/.stamp ## Write build/report.html: releases, alarms, traffic and hosts over time, of ENV or of all (SINCE=2h, OUT=)
 	@$(AIM) $(PY) -m scripts.report $(if $(ENV),--env "$(ENV)") $(FLAGS) $(if $(SINCE),--since "$(SINCE)") $(if $(OUT),--out "$(OUT)")
 
+.PHONY: taskcat taskcat-lint
+TASKCAT := build/taskcat/venv
+taskcat: $(if $(LOCAL),setup,$(VENV)/.stamp) $(TASKCAT)/.stamp ## Let taskcat create every root in two Regions and delete it: AWS, for money, or LOCAL=1 (TESTS=a,b, SWEEP=1)
+	@$(AIM) $(PY) -m scripts.taskcat $(FLAGS) $(if $(TESTS),--tests "$(TESTS)") $(if $(SWEEP),--sweep)
+taskcat-lint: $(VENV)/.stamp $(TASKCAT)/.stamp ## taskcat's own lint of .taskcat.yml and its templates: no AWS
+	@$(PY) -m scripts.taskcat --lint
+
+$(TASKCAT)/.stamp: requirements-taskcat.txt
+	@$(PYTHON) -m venv $(TASKCAT) && $(TASKCAT)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
 .PHONY: local-up local-down local-env local-status local-reset
 local-up: setup ## Start the local AWS
 	@$(LOCALAWS) start

@@ -1,7 +1,8 @@
 """Package the templates: nested ones and code go to the release store's bucket; each root gets an S3 URL and a quick-create link.
 
 Keys carry the content's hash: the same input gives the same keys, and only what is missing is uploaded. The packaged copies are in
-build/packaged/<environment>/<region>/. Without --env: every environment of parameters/.
+build/packaged/<environment>/<region>/, with the values that are known, a file each, in values/. Without --env: every environment of
+parameters/. The Regions are those of the environment, and those that .taskcat.yml tests its root in, as far as they have a release store.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from scripts.core import accounts, packaging, roots, settings, world
+from scripts.core import deployers, packaging, roots, settings, stacks, tested, world
+from scripts.core.accounts import Accounts
 from scripts.core.errors import CommandError
-from scripts.core.session import Aws
 from scripts.core.world import World
 
 
@@ -27,18 +28,30 @@ def _package(options: argparse.Namespace, here: World) -> int:
     if not loaded:
         raise CommandError("there is nothing to package", "parameters/ has no files")
     regions = [region for one in loaded for region in one.environment.regions]
-    entered = accounts.open_accounts(here.open_aws(options.local, here.environ), regions, [one.tools for one in loaded])
+    entered = deployers.open_as_deployer(options, here, regions, [one.tools for one in loaded])
     here.console.line(entered.target.line)
     for one in loaded:
-        aws = entered.of(one.tools)
         for region in one.environment.regions:
-            _package_one(one, region, options, here, aws)
+            package_one(one, region, entered, here, options.bucket)
+        for region in tested.regions_of(here.root, one.environment.name) if not options.bucket else ():
+            if region not in one.environment.regions:
+                _package_for_test(one, region, entered, here)
     return 0
 
 
-def _package_one(one: roots.Roots, region: str, options: argparse.Namespace, here: World, aws: Aws) -> None:
-    environment = one.environment
-    store = packaging.Store(options.bucket, region, aws.dns_suffix(region)) if options.bucket else roots.store(one, region, aws)
+def _package_for_test(one: roots.Roots, region: str, entered: Accounts, here: World) -> None:
+    """A copy for a Region that the environment is not in: only taskcat wants it, so it must not stop anything."""
+    name = one.environment.needed_stack_name(roots.RELEASE_STORE)
+    if stacks.find(entered.of(one.tools).client("cloudformation", region), name) is None:
+        here.console.line(f"note: {tested.FILE} tests {one.environment.name} in {region}, which has no stack {name}: not packaged there")
+        return
+    package_one(one, region, entered, here)
+
+
+def package_one(one: roots.Roots, region: str, entered: Accounts, here: World, bucket: str | None = None) -> None:
+    """Packages an environment's root, and those that it needs, for a Region, and says where everything is."""
+    environment, aws = one.environment, entered.of(one.tools)
+    store = packaging.Store(bucket, region, aws.dns_suffix(region)) if bucket else roots.store(one, region, aws)
     folder = here.root / "build" / "packaged" / environment.name / region
     named = {**{need: environment.needed_stack_name(need) for need in environment.needs}, environment.template: environment.stack_name}
     for template, stack_name in named.items():
@@ -50,6 +63,7 @@ def _package_one(one: roots.Roots, region: str, options: argparse.Namespace, her
         here.console.line(f"{stack_name} ({region}): {parts}, {len(uploaded)} uploaded")
         here.console.line(f"  template: {package.root_url}")
         here.console.line(f"  console:  {packaging.quick_create_link(package.root_url, region, stack_name, values)}")
+    packaging.write_values(roots.known_values(one, region, entered), folder)
     here.console.line(f"  copies:   {folder.relative_to(here.root)}/")
 
 

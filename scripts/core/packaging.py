@@ -11,6 +11,7 @@ does not know canaries, whose `Code: {S3Bucket: packaged, S3Key: <folder>}` is r
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,15 @@ def write(package: Package, folder: Path) -> None:
         target = folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(body)
+
+
+def write_values(values: Mapping[str, str], folder: Path) -> None:
+    """The root's values beside its copy, a file each, for what takes them one by one (taskcat); those of an earlier package are gone."""
+    target = folder / "values"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name, value in values.items():
+        (target / name).write_text(value, encoding="utf-8")
 
 
 def upload(package: Package, s3: Any, owner: str) -> tuple[str, ...]:

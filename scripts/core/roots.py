@@ -297,6 +297,27 @@ def resolve_values(roots: Roots, region: str, accounts: Accounts) -> dict[str, s
     return values
 
 
+def known_values(roots: Roots, region: str, accounts: Accounts) -> dict[str, str]:
+    """Those of the root's values in a Region that need no other environment: literal ones, and outputs of needed roots that are there."""
+    found: dict[tuple[str, str], stacks.Stack | None] = {}
+
+    def look_up(reference: Reference) -> str:
+        name, where = roots.environment.needed_stack_name(reference.source), reference.region or region
+        if reference.source not in roots.needed:
+            raise CommandError(f"{reference.text} is another environment's")
+        if (name, where) not in found:
+            found[name, where] = stacks.find(accounts.of(roots.tools).client("cloudformation", where), name)
+        return stacks.output(found[name, where], name, reference.output, where, "")
+
+    values = {}
+    for key, value in roots.environment.parameters_in(region).items():
+        try:
+            values[key] = references.resolve(value, look_up)
+        except CommandError:
+            continue  # Its stack is not there, or not yet: whoever deploys gives the value.
+    return values
+
+
 def store(roots: Roots, region: str, aws: Aws) -> packaging.Store:
     """The release store's bucket of the Region, from its stack in the tools account (`aws`)."""
     name = roots.environment.needed_stack_name(RELEASE_STORE)
