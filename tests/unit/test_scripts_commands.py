@@ -429,19 +429,22 @@ def test_validate_finds_what_is_wrong_with_a_template_and_with_parameters(place:
     (place.root / "buildspecs").mkdir()
     (place.root / "buildspecs/image.yaml").write_text("version: 0.2\nversion: 0.2\n")
     assert validate.main([], place.world) == 1
-    assert "DisplayNome" in place.recorder.text
-    assert "parameters/local/prod.yaml lies over nothing" in place.recorder.errors
-    assert "buildspecs/image.yaml (line 2) is not valid YAML" in place.recorder.errors
-    assert "there is no templates/environment.yaml" in place.recorder.errors
+    text = place.recorder.text
+    assert "DisplayNome" in text
+    assert "parameters/local/prod.yaml: error parameters-overlay: parameters/local/prod.yaml lies over nothing" in text
+    assert 'buildspecs/image.yaml:2:1: error key-duplicates: duplication of key "version" in mapping' in text
+    assert "there is no templates/environment.yaml" in text
+    assert "validate: " in text.splitlines()[-1]
 
 
 def test_validate_is_content_with_good_ones(tmp_path: Path) -> None:
     place = Place(tmp_path)
     shutil.rmtree(place.root / "parameters")
-    (place.root / "templates/environment.yaml").unlink()
-    store = place.root / "templates/release-store.yaml"
-    store.write_text(
-        store.read_text().replace("    Type: AWS::S3::Bucket\n", "    Type: AWS::S3::Bucket\n    Metadata: {Service: !Ref ServiceName}\n")
+    for unwanted in (place.root / "templates").rglob("*.yaml"):
+        unwanted.unlink()
+    (place.root / "templates/small.yaml").write_text(
+        "AWSTemplateFormatVersion: '2010-09-09'\nParameters:\n  ServiceName:\n    Type: String\n"
+        "Resources:\n  Port:\n    Type: AWS::SSM::Parameter\n    Properties:\n      Type: String\n      Value: !Sub 8080 of ${ServiceName}\n"
     )
     assert validate.main([], place.world) == 0, place.recorder.text + place.recorder.errors
     assert "are good" in place.recorder.text
