@@ -90,11 +90,23 @@ def service_allowed(world: World, service: str, action: str, resource_arn: str, 
     return _said(policies.of_resource(Request(service, "", action, resource_arn, keys=keys or {}), found), "the resource's policy")
 
 
+def let_in(world: World, principal: str, action: str, resource_arn: str, keys: Mapping[str, Any] | None = None) -> Decision:
+    """Decide whether a resource's policy lets a principal in that is none of ours; its own policies are taken to allow everything."""
+    found = policy_of(world, resource_arn)
+    if found is None:
+        return Decision(policies.IMPLICIT, "", "a resource without a policy")
+    return _said(policies.of_resource(_from_outside(principal, action, resource_arn, keys), found), "the resource's policy")
+
+
+def _from_outside(principal: str, action: str, resource: str, keys: Mapping[str, Any] | None) -> Request:
+    account = principal.split(":")[4] if principal.startswith("arn:") else ""
+    own = {"aws:principalarn": principal, "aws:principalaccount": account, "kms:calleraccount": account} if account else {}
+    return Request(principal, account, action, resource, keys={**own, **{key.lower(): value for key, value in (keys or {}).items()}})
+
+
 def may_assume(world: World, role: Role, principal: str, keys: Mapping[str, Any] | None = None) -> Decision:
     """Decide whether a role's trust policy lets a principal in: a service, or an ARN, whose own policies are taken to allow it."""
-    account = principal.split(":")[4] if principal.startswith("arn:") else ""
-    own = {"aws:principalarn": principal, "aws:principalaccount": account} if account else {}
-    request = Request(principal, account, "sts:AssumeRole", role.arn, keys={**own, **{key.lower(): value for key, value in (keys or {}).items()}})
+    request = _from_outside(principal, "sts:AssumeRole", role.arn, keys)
     return _said(policies.of_resource(request, role.trust), "the trust policy")
 
 
