@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from localaws import logpatterns, questions, wire
+from localaws import forwarding, logpatterns, questions, wire
 from localaws.service import Context, Service, ServiceError
 
 log = logging.getLogger("localaws")
@@ -69,10 +69,10 @@ class Emulator:
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=workers, thread_name_prefix="localaws")
         for owner, names in {
             application: ("SERVICE_HANDLERS", "SERVICE_REGISTRY", "app", "AUTH", "_get_module"),
-            iam_actions: ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
+            iam_actions: ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn", "request_tag_context"),
             iam_evaluator: ("EvalContext", "evaluate", "enforce", "evaluate_trust_policy", "caller_arn", "resolve_credential", "AuthError",
                             "EvalResult", "_resource_policy", "combine_resource_policy", "_POLICY_REQUIRED", "_resolve_condition_key",
-                            "evaluate_resource_policy"),
+                            "evaluate_resource_policy", "_principal_keys"),
             responses: ("request_scope", "get_account_id", "get_region"),
             router: ("SERVICE_PATTERNS", "extract_access_key_id"),
             cloudwatch_logs: ("_filter_log_events", "_compile_filter_pattern"), ecr: ("_describe_images", "_find_image"),
@@ -88,6 +88,7 @@ class Emulator:
         self._cross_accounts()
         self._ask_kms_for_objects()
         self._name_resources()
+        self._tell_through_whom()
         self._search_logs(cloudwatch_logs)
         self._measure_images(ecr)
 
@@ -213,10 +214,11 @@ class Emulator:
                 raise ServiceError(principal.code, principal.message, 403)
             if principal.policies is None:  # the account's root
                 return
+            via = forwarding.keys(ctx.via)
             context = self._evaluator.EvalContext(
                 principal_arn=principal.arn, principal_type=principal.type, principal_account=principal.account, action=action,
                 resource_arn=resource, region=ctx.region, service_context={k.lower(): v for k, v in (keys or {}).items()},
-                principal_keys=principal.keys)
+                principal_keys={**principal.keys, **via})
             result = self._evaluator.evaluate(context, principal.policies, *principal.limits)
             kind = "resource" if result.decision == "Allow" else "identity"  # where the permission is missing, if it is
             namespace = action.split(":")[0]
@@ -278,6 +280,22 @@ class Emulator:
             raise ServiceError(found.code, found.message, 403)
         return {"AccessKeyId": found.access_key_id, "SecretAccessKey": found.secret_access_key, "Token": found.session_token,
                 "Expiration": found.expiration or time.time() + 10 * 365 * 86400}
+
+    def forward(self, ctx: Context) -> dict[str, Any]:
+        """Return credentials of the caller of `ctx` for a service of AWS's that works in its name: policies see through whom (`ctx.via`)."""
+        found = self._evaluator.resolve_credential(ctx.access_key_id, ctx.account)
+        if not hasattr(found, "secret_access_key"):
+            raise ServiceError(found.code, found.message, 403)
+        if found.principal_type == "Root":  # to whom no condition applies
+            return self.credentials_of(ctx)
+        key = "ASIA" + secrets.token_hex(8).upper()
+        session = {**(self._sts._sessions.get(ctx.access_key_id) or {}), "Arn": found.principal_arn, "UserId": found.principal_id,
+                   "PrincipalType": found.principal_type, "PrincipalName": found.principal_name, "AccountId": found.account_id,
+                   "SecretAccessKey": secrets.token_urlsafe(30), "SessionToken": secrets.token_urlsafe(48),
+                   "Expiration": time.time() + _FORWARDED_SECONDS, forwarding.VIA: list(ctx.via)}
+        self._sts.register_session(key, session)
+        return {"AccessKeyId": key, "SecretAccessKey": session["SecretAccessKey"], "Token": session["SessionToken"],
+                "Expiration": session["Expiration"]}
 
     def root_credentials(self, account: str) -> dict[str, Any]:
         """Return the credentials of an account's root (service-linked work)."""
@@ -369,9 +387,29 @@ class Emulator:
                 return f"{arn.removesuffix(':*')}:log-stream:{json.loads(body or b'{}').get('logStreamName', '')}"
             if service == "ssm" and operation == "GetParametersByPath":
                 return f"arn:aws:ssm:{region}:{account}:parameter/{json.loads(body or b'{}').get('Path', '').strip('/')}"
-            return arn
+            if service == "ssm" and operation.endswith("Association"):
+                return forwarding.association(json.loads(body or b"{}"), region, account)
+            return forwarding.arn(service, _query_operation(query), query, arn, region, account)
 
         self._actions.extract_resource_arn = extract
+
+    def _tell_through_whom(self) -> None:
+        """Let policies see through which services a request came, and IAM's own condition keys, of which MiniStack knows neither."""
+        principal_keys, context_of = self._evaluator._principal_keys, self._actions.request_tag_context
+
+        def keys(credential: Any) -> dict[str, Any]:
+            session = self._sts._sessions.get(credential.access_key_id) or {}
+            return {**principal_keys(credential), **forwarding.keys(tuple(session.get(forwarding.VIA) or ()))}
+
+        def context(service: str, action: str, body: bytes, given: dict[str, Any]) -> dict[str, Any]:
+            found = dict(context_of(service, action, body, given))
+            if service == "iam":
+                role = (given.get("RoleName") or [""])[0]
+                boundary = (self._iam._roles.get(role) or {}).get("PermissionsBoundary")
+                found |= forwarding.iam_keys(action.partition(":")[2], given, boundary)
+            return found
+
+        self._evaluator._principal_keys, self._actions.request_tag_context = keys, context
 
     def _search_logs(self, module: Any) -> None:
         """Let FilterLogEvents understand patterns as AWS does; MiniStack's knows neither case nor phrases."""
@@ -472,6 +510,8 @@ class Emulator:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+_FORWARDED_SECONDS = 12 * 3600  # an operation of CloudFormation may take longer than its caller's session lasts
+
 _STREAM_OPERATIONS = {"CreateLogStream", "DeleteLogStream", "PutLogEvents", "GetLogEvents", "DescribeLogStreams", "FilterLogEvents"}
 
 # What MiniStack's answers have and AWS's shapes do not.
@@ -483,6 +523,12 @@ _SUBRESOURCES = {"acl", "tagging", "retention", "legal-hold", "attributes", "tor
 
 # Services whose refusals are `AccessDenied` with status 403 (Query, EC2, S3); JSON services answer `AccessDeniedException`.
 _QUERY_IAM = {"cloudformation", "autoscaling", "elasticloadbalancing", "cloudwatch", "ec2", "iam", "sts", "sns", "s3"}
+
+
+def _query_operation(query: dict[str, list[str]]) -> str:
+    """The operation of a Query request, '' of another."""
+    found = query.get("Action") or [""]
+    return str(found[0] if isinstance(found, list) else found)
 
 
 def _bucket(resource_arn: str) -> str:

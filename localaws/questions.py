@@ -26,7 +26,8 @@ class Questions:
 
     def note(self, context: Any, allowed: bool) -> None:
         """Note one evaluation; `context` is MiniStack's EvalContext."""
-        keys = _keys(context.service_context)
+        through = {name: value for name, value in context.principal_keys.items() if name.startswith(("aws:calledvia", "aws:viaaws"))}
+        keys = _keys({**through, **context.service_context})
         kind = (context.principal_arn.rpartition("/")[0], context.action, context.region, tuple(sorted(keys)))
         one = (context.resource_arn, *(str(keys[name]) for name in sorted(keys)))
         with self._lock:

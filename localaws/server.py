@@ -139,6 +139,8 @@ class LocalAws:
 
     def as_caller(self, ctx: Context) -> Clients:
         """See `localaws.service.Aws.as_caller`."""
+        if ctx.via:
+            return self._clients_of(("via", ctx.access_key_id, ctx.account, *ctx.via), ctx.account, lambda: self.emulator.forward(ctx))
         credentials = self.emulator.credentials_of(ctx)
         return self._clients_of(("caller", ctx.access_key_id, ctx.account), ctx.account, lambda: credentials)
 

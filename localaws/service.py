@@ -35,13 +35,17 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True)
 class Context:
-    """Who calls, where: one request's account, Region, principal ARN and access key id."""
+    """Who calls, where: one request's account, Region, principal ARN and access key id.
+
+    `via` are the services that work in the caller's name here, in order: policies can ask for them (aws:CalledVia).
+    """
 
     account: str
     region: str
     principal_arn: str
     access_key_id: str
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    via: tuple[str, ...] = ()
 
 
 class Clients(Protocol):
@@ -107,7 +111,7 @@ class Aws(Protocol):
         ...
 
     def as_caller(self, ctx: Context) -> Clients:
-        """Clients with the caller's own credentials (CloudFormation without a service role works so)."""
+        """Clients with the caller's own credentials, through the services of `ctx.via` (CloudFormation without a service role works so)."""
         ...
 
     def as_service(self, account: str) -> Clients:

@@ -6,6 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -103,7 +104,8 @@ class Api(Service):
     def _job(self, ctx: Context, role_arn: str | None) -> Job:
         """Return a job with the caller's credentials, or the service role's."""
         if not role_arn:
-            return Job(ctx, self.aws.as_caller(ctx))
+            forwarded = replace(ctx, via=(*ctx.via, "cloudformation.amazonaws.com"))
+            return Job(forwarded, self.aws.as_caller(forwarded))
         clients = self.aws.as_role(role_arn, "cloudformation.amazonaws.com", "AWSCloudFormation")
         session = f"arn:aws:sts::{ctx.account}:assumed-role/{role_arn.rsplit('/', 1)[-1]}/AWSCloudFormation"
         return Job(Context(ctx.account, ctx.region, session, clients.credentials()["AccessKeyId"]), clients)
