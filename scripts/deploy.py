@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from scripts.core import accounts, connection, packaging, parallel, placeholders, prerequisites, rollout, roots, stacks, world
+from scripts.core import connection, deployers, packaging, parallel, placeholders, prerequisites, rollout, roots, stacks, world
 from scripts.core.accounts import Accounts
 from scripts.core.changesets import Request
 from scripts.core.errors import BadInput, CommandError
@@ -63,7 +63,7 @@ def _deploy(options: argparse.Namespace, here: World) -> int:
     loaded = roots.load(here.root, options.env, options.local)
     environment = loaded.environment
     regions = [*environment.regions, *(region for need in environment.needs for region in roots.regions_of(environment, need))]
-    entered = accounts.open_accounts(here.open_aws(options.local, here.environ), regions, loaded.involved)
+    entered = deployers.open_as_deployer(options, here, regions, loaded.involved)
     here.console.line(entered.target.line)
     # Before the account: it is one of the placeholders, and "the caller's account is not 111122223333" would not help.
     found = [] if options.local else [*placeholders.problems(environment), *placeholders.of_account(loaded.tools)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from scripts.core import accounts, parallel, prerequisites, recover, removal, stacks, watch, world
+from scripts.core import deployers, parallel, prerequisites, recover, removal, stacks, watch, world
 from scripts.core.accounts import Accounts
 from scripts.core.console import table
 from scripts.core.errors import CommandError, WrongUse
@@ -65,7 +65,7 @@ def _destroy(options: argparse.Namespace, here: World) -> int:
     steps = removal.plan(options.env, environments)  # Refuses an unknown name before any call.
     involved = dict.fromkeys(item.owner for step in steps for item in step)
     regions = [item.region for step in steps for item in step]
-    entered = accounts.open_accounts(here.open_aws(options.local, here.environ), regions, [environments[name] for name in involved])
+    entered = deployers.open_as_deployer(options, here, regions, [environments[name] for name in involved])
     here.console.line(entered.target.line)
     run = Destroy(options.env, options, here, environments, entered)
     found = [_find(run, step) for step in _reached(run, steps)]

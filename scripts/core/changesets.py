@@ -40,6 +40,7 @@ class Request:
     triggers: tuple[str, ...] | None = None
     monitor_minutes: int = 0
     no_shortcut: bool = False
+    names_roles: bool = False
     description: str = "made by make deploy"
 
 
@@ -130,8 +131,8 @@ def _call(request: Request, kind: str, name: str, nested: bool) -> dict[str, Any
         "Description": request.description,
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in request.parameters.items()],
         "Tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
-        # Roles in these templates have no names of their own: CAPABILITY_NAMED_IAM is left out, so that a named one is refused.
-        "Capabilities": ["CAPABILITY_IAM"],
+        # Roles have no names of their own, but the deployer: CAPABILITY_NAMED_IAM is left out elsewhere, so that a named one is refused.
+        "Capabilities": ["CAPABILITY_NAMED_IAM" if request.names_roles else "CAPABILITY_IAM"],
         "IncludeNestedStacks": nested,
     }
     if request.template_url:

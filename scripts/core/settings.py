@@ -1,6 +1,6 @@
 """`parameters/<environment>.yaml`, with `parameters/local/<environment>.yaml` laid over it on the local AWS.
 
-Keys: template, account, role, regions, waves, needs, parameters, region_parameters, tags, monitor_minutes. Mappings are merged, lists
+Keys: template, account, role, deployer, regions, waves, needs, parameters, region_parameters, tags, monitor_minutes. Mappings are merged, lists
 replaced. An overlay that says `account` or `regions` and not `role` or `waves` takes those of the file below only as far as they fit.
 """
 
@@ -17,7 +17,7 @@ from scripts.core import constraints, documents, references
 from scripts.core.errors import BadInput, Problem, WrongUse
 from scripts.core.templates import ParameterSpec, Template, as_text
 
-_KEYS = ("template", "account", "role", "regions", "waves", "needs", "parameters", "region_parameters", "tags", "monitor_minutes")
+_KEYS = ("template", "account", "role", "deployer", "regions", "waves", "needs", "parameters", "region_parameters", "tags", "monitor_minutes")
 _REQUIRED = ("template", "account", "regions", "parameters")
 
 
@@ -40,6 +40,8 @@ class Environment:
     # CloudFormation's MonitoringTimeInMinutes: how long alarms can still take an update back after its last resource.
     monitor_minutes: int
     file: str
+    # Whether deploy, package and destroy act as the account's role of that name, which `make deployer` makes.
+    deployer: bool = False
 
     @property
     def service(self) -> str:
@@ -49,6 +51,11 @@ class Environment:
     def stack_name(self) -> str:
         suffix = "" if self.name == self.template else f"-{self.name}"
         return f"{self.service}-{self.template}{suffix}"
+
+    @property
+    def deployer_role(self) -> str:
+        """The name of the role that templates/deployer.yaml makes for this service, in whichever account."""
+        return f"{self.service}-deployer"
 
     def needed_stack_name(self, root: str) -> str:
         return f"{self.service}-{root}"
@@ -147,6 +154,7 @@ def from_document(name: str, document: Mapping[str, Any], file: str, also_declar
         tags=_texts(document.get("tags") or {}),
         monitor_minutes=int(document.get("monitor_minutes") or 0),
         file=file,
+        deployer=as_text(document.get("deployer") or False) == "true",
     )
 
 
@@ -172,6 +180,8 @@ def _value_faults(document: Mapping[str, Any], file: str, regions: set[str]) -> 
             Problem(f"{file}: account", f"{account!r} is not an account id of 12 digits", "aws sts get-caller-identity --query Account")
         )
     problems += [*_role_faults(document, file), *_wave_faults(document, file)]
+    if as_text(document.get("deployer") or False) not in ("true", "false"):
+        problems.append(Problem(f"{file}: deployer", f"{document['deployer']!r} is neither true nor false", "write true, after make deployer"))
     if not re.fullmatch(r"\d{1,3}", minutes) or int(minutes) > 180:
         problems.append(Problem(f"{file}: monitor_minutes", f"{minutes!r} is not a number of minutes from 0 to 180"))
     for region in by_region:
