@@ -65,8 +65,12 @@ bench-blast: setup ## Measure: the same bad release all at once and taken back b
 	@$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" && $(PY) -m scripts.blast $(PLAY) $(ARGS)
 
 .PHONY: validate
-validate: $(VENV)/.stamp ## Check templates and parameters (FORMAT=sarif|junit)
+validate: $(VENV)/.stamp ## Check templates, parameters, buildspecs, hooks and the rest, before AWS sees them (FORMAT=sarif|junit)
 	@$(PY) -m scripts.validate $(if $(FORMAT),--format $(FORMAT))
+
+.PHONY: mutate-iam
+mutate-iam: $(VENV)/.stamp ## Take each permission of each role away: a recorded call must miss it, or unused.yaml say why it stays
+	@$(PY) -m tests.iam.mutate $(ARGS)
 
 .PHONY: package
 package: $(VENV)/.stamp ## Upload the templates of ENV and print their URLs and console links

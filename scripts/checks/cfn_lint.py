@@ -29,7 +29,7 @@ def check(root: Path) -> Iterator[Finding]:
     if not templates:
         return
     regions = regions_of(root)
-    own = ["--append-rules", OWN_RULES] if OWN_RULES.is_dir() else []
+    own: list[str | Path] = ["--append-rules", OWN_RULES] if OWN_RULES.is_dir() else []
     command: list[str | Path] = [tools.program("cfn-lint"), "-c", "I", *(["-r", *regions] if regions else []), *own, "--format", "json", "--", *templates]
     for match in json.loads(tools.run(command, root, _EXITS) or "[]"):
         yield finding(match)
