@@ -119,15 +119,23 @@ class World:
     physical: Mapping[tuple[str, str, str], Mapping[str, str]]
     owners: Mapping[str, str] = field(default_factory=dict)
 
+    @functools.cached_property
+    def _by_place(self) -> dict[tuple[str, str, str], Role]:
+        return {role.place: role for role in self.roles}
+
+    @functools.cached_property
+    def _by_arn(self) -> dict[str, Role]:
+        return {role.arn: role for role in self.roles}
+
     def role(self, stack: str, path: str, region: str) -> Role:
         """The role at a place; KeyError says which there are."""
-        for role in self.roles:
-            if role.place == (stack, region, path):
-                return role
-        raise KeyError(f"no role {path} in {stack} ({region}); there are {sorted({r.path for r in self.roles if r.stack == stack})}")
+        found = self._by_place.get((stack, region, path))
+        if found is None:
+            raise KeyError(f"no role {path} in {stack} ({region}); there are {sorted({r.path for r in self.roles if r.stack == stack})}")
+        return found
 
     def by_arn(self, arn: str) -> Role | None:
-        return next((role for role in self.roles if role.arn == arn), None)
+        return self._by_arn.get(arn)
 
 
 def lists(value: Any) -> list[Any]:
