@@ -48,7 +48,6 @@ def failures(cloudformation: Any, stack_id: str) -> list[str]:
         if event["ResourceStatus"].endswith("_FAILED")
         and event.get("ResourceStatusReason")
         and not event["ResourceStatusReason"].startswith(_ECHOES)
-        and not (event["ResourceType"] == "AWS::CloudFormation::Stack" and event["ResourceStatusReason"].startswith("Embedded"))
     ]
 
 
@@ -65,6 +64,8 @@ def remove(aws: Aws, region: str, project: str, since: datetime, clock: Clock, s
         if summary["StackStatus"] != "DELETE_COMPLETE":
             continue
         for resource in stacks.resources(cloudformation, summary["StackId"]):
+            if resource["ResourceType"] == "AWS::Synthetics::Canary" and resource.get("PhysicalResourceId"):
+                _delete_logs(aws.client("logs", region), f"/aws/lambda/cwsyn-{resource['PhysicalResourceId']}-")
             if resource["ResourceStatus"] == "DELETE_SKIPPED" and resource.get("PhysicalResourceId"):
                 what = f"{resource['ResourceType']} {resource['PhysicalResourceId']}"
                 reason = _delete_kept(aws, region, resource["ResourceType"], resource["PhysicalResourceId"])
@@ -102,6 +103,13 @@ def _delete_kept(aws: Aws, region: str, kind: str, name: str) -> str:
     except ClientError as error:
         return "" if error_code(error) in _GONE else str(error)
     return ""
+
+
+def _delete_logs(logs: Any, prefix: str) -> None:
+    """The logs of a canary's runs: Synthetics makes their group, and no stack has it."""
+    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
+        for group in page["logGroups"]:
+            logs.delete_log_group(logGroupName=group["logGroupName"])
 
 
 def _delete_bucket(s3: Any, name: str) -> None:
