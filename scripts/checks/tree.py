@@ -35,10 +35,12 @@ class Place:
 
 
 class Tree:
-    """The files under `root`; paths are relative to it, with `/`."""
+    """The files under `root` as they were when each was first looked at; paths are relative to it, with `/`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._texts: dict[str, str] = {}
+        self._found: dict[tuple[str, ...], list[str]] = {}
 
     def has(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -46,15 +48,22 @@ class Tree:
 
     def glob(self, *patterns: str) -> list[str]:
         """The files that match, sorted, without what Python leaves behind."""
+        if patterns not in self._found:
+            self._found[patterns] = self._glob(patterns)
+        return self._found[patterns]
+
+    def _glob(self, patterns: Sequence[str]) -> list[str]:
         found = {path for pattern in patterns for path in self.root.glob(pattern) if path.is_file() and "__pycache__" not in path.parts}
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def text(self, path: str) -> str:
         """The text of a file; none for one that is not there or is not UTF-8."""
-        try:
-            return (self.root / path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            return ""
+        if path not in self._texts:
+            try:
+                self._texts[path] = (self.root / path).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                self._texts[path] = ""
+        return self._texts[path]
 
     def yaml(self, path: str) -> Any:
         """A document with every scalar as the text that was written. None where it cannot be read: that is another check's to say."""
@@ -73,17 +82,23 @@ class Tree:
         """A module's syntax; an empty one where it cannot be read (ruff says so)."""
         return _syntax(self.text(path))
 
+    def nodes(self, path: str) -> tuple[ast.AST, ...]:
+        """Every node of a module's syntax."""
+        return _nodes(self.text(path))
+
     def place(self, path: str, steps: Sequence[Step] = ()) -> Place:
         """Where the value at `steps` is in a YAML file: the line of its key, or as near as the file goes."""
         return Place(path, line_of(self.text(path), steps))
 
-    def templates(self) -> list[str]:
+    @functools.cached_property
+    def templates(self) -> tuple[str, ...]:
         """The CloudFormation templates."""
-        return [path for path in self.glob("templates/**/*.yaml", "templates/**/*.yml") if isinstance(self.template(path).get("Resources"), dict)]
+        found = self.glob("templates/**/*.yaml", "templates/**/*.yml")
+        return tuple(path for path in found if isinstance(self.template(path).get("Resources"), dict))
 
     def resources(self, kind: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """(template, logical id, properties) of every resource of a type."""
-        for path in self.templates():
+        for path in self.templates:
             for name, resource in self.template(path)["Resources"].items():
                 if isinstance(resource, dict) and resource.get("Type") == kind:
                     yield path, name, mapping(resource.get("Properties"))
@@ -115,6 +130,11 @@ def _syntax(text: str) -> ast.Module:
         return ast.parse(text)
     except SyntaxError:
         return ast.Module([], [])
+
+
+@functools.lru_cache(_REMEMBERED)
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_syntax(text)))
 
 
 def line_of(text: str, steps: Sequence[Step]) -> int:
