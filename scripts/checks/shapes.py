@@ -229,7 +229,7 @@ def _permissions(tree: Tree, path: str, permissions: list[Any], linux: bool) -> 
         written = node.value if isinstance(node, yaml.ScalarNode) else ""
         value = mapping(entry)["mode"]
         if isinstance(value, int) and str(value) != written:
-            told = f"mode {written} without quotes is the number {value} to YAML, and the agent sets the mode {value}"
+            told = f"mode {written} without quotes is the number {value} to YAML, and {value} is what the agent takes for the mode"
             yield finding("appspec-mode", (index, "mode"), told, f'write "{written}"')
         elif not re.fullmatch(r"[0-7]{1,4}", str(value)):
             yield finding("appspec-mode", (index, "mode"), f"mode {value!r} is not one to four octal digits", 'write it as "0644"')
