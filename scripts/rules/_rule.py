@@ -52,6 +52,20 @@ def resources(cfn: Any, kind: str) -> Iterator[_values.Branch]:
                 yield branch
 
 
+def platforms(cfn: Any, holder: _values.Branch, key: str) -> set[str]:
+    """Compute platforms that a CodeDeploy application may be for, by a property that names it; none where it is not of this template."""
+    found: set[str] = set()
+    for named in _values.members(cfn, holder, key):
+        own = named.value.get("Ref") if isinstance(named.value, dict) else None
+        for application in resources(cfn, "AWS::CodeDeploy::Application"):
+            written = {text.value for text in _values.literals(cfn, application, "ApplicationName")}
+            if application.path[1] == own or (isinstance(named.value, str) and named.value in written):
+                if "ComputePlatform" not in application.value:
+                    found.add("Server")
+                found |= {text.value for text in _values.literals(cfn, application, "ComputePlatform")}
+    return found
+
+
 @functools.cache
 def table(name: str) -> dict[str, Any]:
     """A table of data/, with its `source` and `date`."""
