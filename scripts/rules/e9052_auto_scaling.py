@@ -80,4 +80,4 @@ def _user_data(cfn: Any, resource: _values.Branch) -> str | None:
     text = data.get("Fn::Base64") if isinstance(data, dict) else None
     texts = _policies.shapes(cfn, text) if text is not None else []
     # A text out of a parameter or a mapping may hold anything.
-    return texts[0] if len(texts) == 1 and texts[0] != _policies.UNKNOWN and len(texts[0]) > 2 else None
+    return "\n".join(texts) if texts and _policies.UNKNOWN not in texts else None
