@@ -242,6 +242,10 @@ class LocalAws:
             return self.answers.report()
         if path == "questions":
             return self.emulator.questions.report()
+        if path.startswith("codedeploy/absent-after/"):
+            seconds = float(path.rpartition("/")[2])
+            self.services["codedeploy"].absent_after(seconds)
+            return {"seconds": seconds}
         if path == "connections":
             return {"pending": [one["ConnectionArn"] for one in self.services["codeconnections"].pending()]}
         if path.startswith("connections/") and path.endswith("/complete") and method in ("POST", "GET"):

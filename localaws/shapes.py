@@ -36,6 +36,8 @@ _DOCUMENTED = {
         "PreconditionFailed", "MalformedXML", "MalformedPolicy", "InvalidArgument", "InvalidBucketName", "InvalidRequest", "InvalidAccessKeyId",
         "InvalidRange", "MethodNotAllowed", "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "IllegalLocationConstraintException", "404", "403",
         "NotModified", "304", "412"}),
+    # GetCanary's: https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/synthetics/find.go finds it by its name alone
+    "synthetics": frozenset({"ResourceNotFoundException"}),
     # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html: families, by a pattern below.
     "ec2": frozenset({"UnauthorizedOperation", "DependencyViolation", "VolumeInUse", "OperationNotPermitted", "IncorrectInstanceState", "IncorrectState",
                       "Unsupported", "UnknownParameter", "DryRunOperation", "VpcLimitExceeded", "AddressLimitExceeded", "InstanceLimitExceeded"}),
@@ -45,7 +47,8 @@ _EC2_FAMILIES = re.compile(r"Invalid[A-Za-z]+(\.(NotFound|Malformed|Duplicate|In
 # What AWS answers although its own models do not have it.
 _UNMODELLED_VALUES = {
     # A stack that has but a change set has this event: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
-    ("cloudformation", "ResourceStatus"): {"REVIEW_IN_PROGRESS"},
+    # and a stack's own events have its statuses: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
+    ("cloudformation", "ResourceStatus"): {"REVIEW_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"},
     # The model's are in capitals, its examples and answers are not:
     # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVpcEndpoints.html
     ("ec2", "State"): {"pendingAcceptance", "pending", "available", "deleting", "deleted", "rejected", "failed"},

@@ -69,6 +69,10 @@ class Api(Service):
 
     # Who may.
 
+    def absent_after(self, seconds: float) -> None:
+        """Take an agent for absent after so many seconds instead of AWS's five minutes (`/_localaws/codedeploy/absent-after/<seconds>`)."""
+        engine.START_SECONDS = seconds
+
     def permissions(self, operation: str, params: Params, ctx: Context) -> Iterable[tuple[str, str] | tuple[str, str, dict[str, Any]]]:
         action, prefix = f"codedeploy:{operation}", f"arn:aws:codedeploy:{ctx.region}:{ctx.account}"
         application = params.get("applicationName") or ""

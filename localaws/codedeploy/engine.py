@@ -34,8 +34,8 @@ OWN_EVENTS = frozenset({"BlockTraffic", "AllowTraffic"})
 IGNORABLE = frozenset({"ApplicationStop", "BeforeBlockTraffic", "AfterBlockTraffic"})
 """Events whose failure `ignoreApplicationStopFailures` forgives (API reference, CreateDeployment)."""
 
-START_SECONDS = 300
-"""An agent that has not begun an event after this long is taken for absent."""
+START_SECONDS: float = 300
+"""An agent that has not begun an event after this long is taken for absent; `Api.absent_after` changes it for a case that has no five minutes."""
 EVENT_SECONDS = 3600
 DEPLOYMENT_SECONDS = 12 * 3600
 

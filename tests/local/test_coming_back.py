@@ -92,11 +92,11 @@ def test_codedeploys_own_rollback_in_one_region_and_the_reconcilers_in_the_other
     assert by["us-west-2"] & {"codeDeployRollback", "reconciler"}
 
 
-@pytest.mark.timeout(4800)
-def test_with_a_dead_host_the_way_back_goes_on_to_half_and_then_to_all(delivery: demo.Demonstration) -> None:
-    """Each deployment waits for an agent that does not answer: five minutes an event, as AWS does, and for three events, since a way back ignores
+@pytest.mark.timeout(2700)
+def test_with_a_dead_host_the_way_back_goes_on_to_half_and_then_to_all(delivery: demo.Demonstration, local_aws: Any) -> None:
+    """Each deployment waits for an agent that does not answer, for three events, since a way back ignores failures of the first two.
 
-    failures of the first two. Auto Scaling may not replace the host for as long.
+    On AWS it waits five minutes for each, here one; Auto Scaling may not replace the host for as long.
     """
     place = disturb.place_of(delivery, "gamma", delivery.region)
     autoscaling = place.client("autoscaling", place.region)
@@ -112,15 +112,17 @@ def test_with_a_dead_host_the_way_back_goes_on_to_half_and_then_to_all(delivery:
     def kill() -> None:
         shipping.until("a way back that begins", lambda: delivery.control.record("gamma").get("rollback"), 600, 0.2)
         subprocess.run(["docker", "kill", f"localaws-{victim}"], check=True, capture_output=True)
-        shipping.until("a way back without it", lambda: any(one.status == "Succeeded" for one in ours()), 2700, 1)
+        shipping.until("a way back without it", lambda: any(one.status == "Succeeded" for one in ours()), 1200, 1)
         autoscaling.resume_processes(AutoScalingGroupName=name)
 
-    delivery.pipeline.settle_seconds, usual = 1500.0, delivery.pipeline.settle_seconds
+    delivery.pipeline.settle_seconds, usual = 1200.0, delivery.pipeline.settle_seconds
+    local_aws.asked("codedeploy/absent-after/60")
     autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=["HealthCheck", "ReplaceUnhealthy", "Launch", "Terminate"])
     try:
         with Beside(kill):
             shipped = shipping.ship(delivery, "A host dies on the way back", **LATER)
     finally:
+        local_aws.asked("codedeploy/absent-after/300")
         delivery.pipeline.settle_seconds = usual
         autoscaling.resume_processes(AutoScalingGroupName=name)
     tries = [one for one in shipped.outcome.rollbacks if one.region == place.region]
