@@ -389,6 +389,14 @@ class Emulator:
                 return f"arn:aws:ssm:{region}:{account}:parameter/{json.loads(body or b'{}').get('Path', '').strip('/')}"
             if service == "ssm" and operation.endswith("Association"):
                 return forwarding.association(json.loads(body or b"{}"), region, account)
+            if service == "events" and operation != "PutEvents":
+                return forwarding.rule(operation, json.loads(body or b"{}"), arn, region, account)
+            if service == "lambda" and arn == "*" and method == "POST" and path.rstrip("/").endswith("/functions"):  # CreateFunction
+                return f"arn:aws:lambda:{region}:{account}:function:{json.loads(body or b'{}').get('FunctionName', '*')}"
+            if service == "ssm" and operation in ("AddTagsToResource", "RemoveTagsFromResource", "ListTagsForResource"):
+                return forwarding.tagged_by_id(json.loads(body or b"{}"), arn, region, account)
+            if operation in ("TagResource", "UntagResource", "ListTagsForResource", "ListTagsOfResource"):
+                return forwarding.tagged(json.loads(body or b"{}"), arn)
             return forwarding.arn(service, _query_operation(query), query, arn, region, account)
 
         self._actions.extract_resource_arn = extract
@@ -515,7 +523,7 @@ _FORWARDED_SECONDS = 12 * 3600  # an operation of CloudFormation may take longer
 _STREAM_OPERATIONS = {"CreateLogStream", "DeleteLogStream", "PutLogEvents", "GetLogEvents", "DescribeLogStreams", "FilterLogEvents"}
 
 # What MiniStack's answers have and AWS's shapes do not.
-_VPC = re.compile(rb"<(defaultNetworkAclId|defaultSecurityGroupId)>[^<]*</\1>")
+_VPC = re.compile(rb"<(defaultNetworkAclId|defaultSecurityGroupId|mainRouteTableId)>[^<]*</\1>")
 _NOT_OF_THE_SHAPE = {("ec2", "DescribeVpcs"): _VPC, ("ec2", "CreateVpc"): _VPC}
 
 # Query parameters that make an object's request one about something else than its content.

@@ -48,16 +48,15 @@ _BOUNDED = {"AttachRolePolicy", "CreateRole", "DeleteRole", "DeleteRolePermissio
 def arn(service: str, action: str, given: Mapping[str, Any], found: str, region: str, account: str) -> str:
     """The ARN that AWS asks about where MiniStack asks about another (`found`), for what deploys call.
 
-    Instance profiles are asked about as themselves (MiniStack: the role that is put in, or `*`); a rule of the default bus has no bus in its ARN;
-    what EC2 makes, and most of what it is given by id, is asked about by its type (MiniStack: `*`).
-    Source: Service Authorization Reference, IAM, EventBridge and EC2.
+    Instance profiles are asked about as themselves (MiniStack: the role that is put in, or `*`); what EC2 makes, and most of what it is given by
+    id, is asked about by its type, and a subscription as its topic (MiniStack: `*`). Source: Service Authorization Reference, IAM, EC2 and SNS.
     """
     if service == "iam" and "InstanceProfile" in action and action != "ListInstanceProfilesForRole":
         name = given.get("InstanceProfileName")
         name = name[0] if isinstance(name, list) else name
         return f"arn:aws:iam::{account}:instance-profile/{name}" if name else found
-    if service == "events":
-        return found.replace(":rule/default/", ":rule/")
+    if service == "sns" and found == "*":
+        return _topic(given) or found
     if service == "ec2" and found == "*" and not action.startswith("Describe"):
         return _ec2(action, given, f"arn:aws:ec2:{region}:{account}:") or found
     return found
@@ -74,10 +73,43 @@ def association(given: Mapping[str, Any], region: str, account: str) -> str:
     return f"arn:aws:ssm:{region}:{'' if name.startswith(('AWS-', 'AWSEC2-')) else account}:document/{name}"
 
 
+def rule(operation: str, given: Mapping[str, Any], found: str, region: str, account: str) -> str:
+    """The ARN for EventBridge's operations on a bus or a rule, whose bus is in it only where it is not the default one; `found` for all others.
+
+    MiniStack names the default bus too, and does not know the rule of PutTargets and its like. Source: Service Authorization Reference, EventBridge.
+    """
+    if "ResourceARN" in given:
+        return str(given["ResourceARN"])
+    name, bus = given.get("Rule") or given.get("Name"), str(given.get("EventBusName") or "default").rpartition("/")[2]
+    if "EventBus" in operation:
+        return f"arn:aws:events:{region}:{account}:event-bus/{given.get('Name') or 'default'}"
+    if not name:
+        return found
+    return f"arn:aws:events:{region}:{account}:rule/{'' if bus == 'default' else bus + '/'}{name}"
+
+
+def tagged(given: Mapping[str, Any], found: str) -> str:
+    """The ARN that a JSON request about tags gives, by whichever name its service has for it; `found` where it gives none."""
+    return next((str(value) for name, value in given.items() if name.lower() == "resourcearn"), found)
+
+
+def tagged_by_id(given: Mapping[str, Any], found: str, region: str, account: str) -> str:
+    """The same for Systems Manager, which takes a type and a name."""
+    if given.get("ResourceType") != "Parameter":
+        return found
+    return f"arn:aws:ssm:{region}:{account}:parameter/{str(given.get('ResourceId', '')).lstrip('/')}"
+
+
 _EC2_MAKES = {"AllocateAddress": "elastic-ip", "CreateInternetGateway": "internet-gateway", "CreateLaunchTemplate": "launch-template", "CreateVpc": "vpc"}
 _EC2_IDS = {"eipalloc": "elastic-ip", "eipassoc": "elastic-ip", "eni": "network-interface", "i": "instance", "igw": "internet-gateway",
             "lt": "launch-template", "nat": "natgateway", "rtb": "route-table", "rtbassoc": "route-table", "sg": "security-group",
             "subnet": "subnet", "vpc": "vpc", "vpce": "vpc-endpoint"}
+
+
+def _topic(given: Mapping[str, Any]) -> str:
+    """The topic of a request about tags or a subscription (arn:…:<topic>:<id>); '' of another."""
+    values = [value[0] if isinstance(value, list) and value else value for value in (given.get("ResourceArn"), given.get("SubscriptionArn"))]
+    return ":".join(str(values[0] or values[1] or "").split(":")[:6])
 
 
 def _ec2(action: str, given: Mapping[str, Any], prefix: str) -> str:

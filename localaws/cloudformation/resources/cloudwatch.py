@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from localaws.cloudformation.resources import Failed, Made, Request, fit, resource, served, tag_changes, tag_list
+from localaws.cloudformation.resources import Failed, Made, Request, fit, resource, served, tag_changes, tag_list, unless_gone
 
 
 class _Alarm:
@@ -87,5 +87,5 @@ class Dashboard:
 
     def delete(self, request: Request) -> None:
         cloudwatch, name = request.client("cloudwatch"), request.physical_id
-        if any(found["DashboardName"] == name for found in cloudwatch.list_dashboards(DashboardNamePrefix=name)["DashboardEntries"]):
+        if unless_gone(cloudwatch.get_dashboard, DashboardName=name):
             cloudwatch.delete_dashboards(DashboardNames=[name])

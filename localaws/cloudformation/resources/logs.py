@@ -5,6 +5,11 @@ from __future__ import annotations
 from localaws.cloudformation.resources import Failed, Made, Request, resource, tag_changes, tags_of, unless_gone
 
 
+def _arn(request: Request, name: str) -> str:
+    """A log group's ARN as tagging takes it, without the :* at the end."""
+    return f"arn:aws:logs:{request.region}:{request.account}:log-group:{name}"
+
+
 @resource("AWS::Logs::LogGroup")
 class LogGroup:
     """A log group."""
@@ -24,9 +29,9 @@ class LogGroup:
         self._retention(request, name)
         added, removed = tag_changes(request)
         if added:
-            logs.tag_log_group(logGroupName=name, tags=added)
+            logs.tag_resource(resourceArn=_arn(request, name), tags=added)
         if removed:
-            logs.untag_log_group(logGroupName=name, tags=removed)
+            logs.untag_resource(resourceArn=_arn(request, name), tagKeys=removed)
         return Made(name)
 
     def _retention(self, request: Request, name: str) -> None:

@@ -96,14 +96,13 @@ class Bucket:
                 s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
 
     def delete(self, request: Request) -> None:
-        s3, bucket = request.client("s3"), request.physical_id
-        found = unless_gone(s3.list_object_versions, Bucket=bucket, MaxKeys=1)
-        if found is None:
-            return
-        if found.get("Versions") or found.get("DeleteMarkers"):
+        try:
+            unless_gone(request.client("s3").delete_bucket, Bucket=request.physical_id)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "BucketNotEmpty":
+                raise
             raise Failed('Resource handler returned message: "The bucket you tried to delete is not empty. You must delete all '
-                         'versions in the bucket. (Service: S3, Status Code: 409)" (HandlerErrorCode: GeneralServiceException)')
-        unless_gone(s3.delete_bucket, Bucket=bucket)
+                         'versions in the bucket. (Service: S3, Status Code: 409)" (HandlerErrorCode: GeneralServiceException)') from error
 
 
 def unless_gone_or_forbidden(s3: Any, name: str) -> bool:
