@@ -25,7 +25,7 @@ def _value(name: str, spec: dict[str, Any]) -> str:
         return str(spec["AllowedValues"][-1] if "AllowedValues" in spec else spec.get("MinValue", 1))
     known = {"ServiceName": "sample", "EnvironmentName": "gamma", "ToolsAccountId": "999988887777", "ArtifactBucketName": "bucket"}
     known |= {"ArtifactKeyArn": "arn:aws:kms:us-west-2:999988887777:key/1234abcd-12ab-34cd-56ef-1234567890ab"}
-    known |= {"Scheme": "internal", "CanaryRuntime": "syn-python-selenium-14.0"}
+    known |= {"Scheme": "internal", "CanaryRuntime": "syn-python-selenium-14.0", "PermissionsBoundaryArn": ""}
     return known.get(name, ",".join(f"{name}{number}" for number in range(5)) if spec["Type"] == "CommaDelimitedList" else name)
 
 
