@@ -10,8 +10,8 @@ from localaws.policies import matches
 from tests.iam import reference
 from tests.iam.reference import Action, entries
 
-PASSED_TO = {"iam:PassRole": "iam:passedtoservice", "codeconnections:PassConnection": "codeconnections:passedtoservice",
-             "codestar-connections:PassConnection": "codestar-connections:passedtoservice"}
+PASSED_TO = {"iam:PassRole": "iam:passedtoservice"}
+"""Connections are not among them: which service's name codeconnections:PassedToService holds, no page says for certain."""
 
 
 @dataclass(frozen=True)

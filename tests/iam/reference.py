@@ -76,6 +76,25 @@ def takes_key(action: Action, key: str) -> bool:
 
 
 @functools.cache
+def _forms(service: str, of: str) -> tuple[tuple[str, str, int], ...]:
+    """Name, pattern and literal length of the resource types of a service whose ARNs are of the service `of` ("" for whichever)."""
+    found = ((name, re.sub(r"\$\{[^}]*\}", "*", body["arn"])) for name, body in _read("resourceTypes", service).items())
+    return tuple((name, form, len(form.replace("*", ""))) for name, form in found if not of or form.split(":")[2] in (of, "*"))
+
+
+@functools.cache
+def _plainly(service: str, resource: str) -> tuple[frozenset[str], int]:
+    """The types whose form an ARN has as it stands, and how much the one that says most of it says."""
+    fitting = [(name, literal) for name, form, literal in _forms(service, _service_of(resource)) if matches(form, resource)]
+    return frozenset(name for name, _ in fitting), max((literal for _, literal in fitting), default=-1)
+
+
+def _service_of(resource: str) -> str:
+    parts = resource.split(":", 5)
+    return parts[2] if len(parts) == 6 and "*" not in parts[2] and "?" not in parts[2] else ""
+
+
+@functools.cache
 def fits(action: Action, resource: str) -> bool:
     """Tell whether an ARN in a policy (which may have wildcards) can be one that a request for the action is about.
 
@@ -83,13 +102,10 @@ def fits(action: Action, resource: str) -> bool:
     its wildcards may stand for (`log-group:name:*` is a log group's streams, too).
     """
     service = action.name.partition(":")[0]
-    forms = {name: re.sub(r"\$\{[^}]*\}", "*", body["arn"]) for name, body in _read("resourceTypes", service).items()}
-    literal = {name: len(form.replace("*", "")) for name, form in forms.items()}
-    plain = [name for name, form in forms.items() if matches(form, resource)]
-    best = max((literal[name] for name in plain), default=-1)
+    plain, best = _plainly(service, resource)
     takes = {name.lower() for name in action.types}
-    return any(name in takes and ((name in plain and literal[name] == best) or (literal[name] > best and arns_overlap(form, resource)))
-               for name, form in forms.items())
+    return any(name in takes and ((name in plain and literal == best) or (literal > best and arns_overlap(form, resource)))
+               for name, form, literal in _forms(service, _service_of(resource)))
 
 
 def arns_overlap(one: str, other: str) -> bool:

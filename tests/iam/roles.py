@@ -2,7 +2,7 @@
 
 The roots are resolved with the values of `parameters/` by the functions that resolve them on the local AWS, nested stacks and the outputs that one
 stack takes of another included, in each Region of each environment. Only what AWS names by itself is made up (physical.py). cfn-policy-validator
-does the first half of it, but knows nothing of nested stacks, which is where all roles but none are.
+resolves one flat template: nested stacks, where all roles but the deployer's are, it leaves out, and what one stack takes of another it asks AWS for.
 
 Variations: `aws` is `parameters/` as it stands; `local` has `parameters/local/` laid over it; `accounts` has gamma and prod in accounts of their own.
 What parameters can switch on (beta, the rollback-safety test, a canary in the VPC) is on in all of them, because a permission behind a switch is one.
@@ -48,8 +48,9 @@ class Role:
     """One role in one place.
 
     `root` is the root template (pipeline, environment, deployer), `stack` its stack, `path` the logical path in it (`Access/PipelineRole`),
-    `file` the template that declares it (relative to templates/). `policies` are the inline ones by name, `attached` the documents of the
-    `managed` ARNs that are known, `boundary` the document of the permissions boundary, or None.
+    `file` the template that declares it (relative to templates/). `policies` are the inline ones by name, and managed ones of the templates by logical
+    id; `managed` are the ARNs of those of AWS or of others, `attached` the documents of those that are known; `boundary` is the document of the
+    permissions boundary, or None.
     """
 
     root: str
@@ -81,7 +82,7 @@ class Role:
         return f"{self.file} {self.logical_id}"
 
     def statements(self) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-        """Policy name, number and statement, of the inline policies."""
+        """Policy name, number and statement, of the policies that the templates declare."""
         for name, document in self.policies.items():
             for number, statement in enumerate(document["Statement"]):
                 yield name, number, statement
@@ -178,6 +179,8 @@ class _Builder:
     resource_policies: list[ResourcePolicy] = field(default_factory=list)
     owners: dict[str, str] = field(default_factory=dict)
     outputs: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    managed_policies: dict[str, tuple[str, Document]] = field(default_factory=dict)
+    """Logical id and document of the templates' own, by ARN."""
 
     def root(self, name: str, stack: str, region: str, account: str, values: Mapping[str, str]) -> None:
         place = Place(stack, region, account, "")
@@ -221,6 +224,10 @@ class _Builder:
 
         if kind == "AWS::IAM::Role":
             self._role(place, given, made, root, file)
+        elif kind == "AWS::IAM::ManagedPolicy":
+            if given.keys() & {"Roles", "Users", "Groups"}:
+                raise ValueError(f"{file} {place.path}: a managed policy is attached by the role's ManagedPolicyArns here, not by its own Roles")
+            self.managed_policies[made["Ref"]] = (place.path.rpartition("/")[2], given["PolicyDocument"])
         elif kind == "AWS::S3::Bucket":
             self.owners[made["Arn"]] = place.account
         elif kind == "AWS::S3::BucketPolicy":
@@ -239,21 +246,20 @@ class _Builder:
             policy("function", _function_arn(place, given["FunctionName"]), {"Version": "2012-10-17", "Statement": [_permission(place, given)]})
 
     def _role(self, place: Place, given: Mapping[str, Any], made: Mapping[str, str], root: str, file: str) -> None:
-        managed = tuple(given.get("ManagedPolicyArns") or ())
+        attached = tuple(given.get("ManagedPolicyArns") or ())
+        own = {self.managed_policies[arn][0]: self.managed_policies[arn][1] for arn in attached if arn in self.managed_policies}
+        managed = tuple(arn for arn in attached if arn not in self.managed_policies)
+        boundary = given.get("PermissionsBoundary")
         self.roles.append(Role(
             root=root, stack=place.stack, region=place.region, account=place.account, path=place.path, logical_id=place.path.rpartition("/")[2],
             file=file, arn=made["Arn"], description=str(given.get("Description", "")), trust=given["AssumeRolePolicyDocument"],
-            policies={one["PolicyName"]: one["PolicyDocument"] for one in given.get("Policies") or ()},
-            boundary=_managed(given["PermissionsBoundary"], self) if given.get("PermissionsBoundary") else None,
-            managed=managed, attached=tuple(document for arn in managed if (document := _managed(arn, self)) is not None)))
-
-    managed_policies: dict[str, Document] = field(default_factory=dict)
+            policies={**{one["PolicyName"]: one["PolicyDocument"] for one in given.get("Policies") or ()}, **own},
+            boundary=(self.managed_policies[boundary][1] if boundary in self.managed_policies else _of_aws(boundary)) if boundary else None,
+            managed=managed, attached=tuple(document for arn in managed if (document := _of_aws(arn)) is not None)))
 
 
-def _managed(arn: str, builder: _Builder) -> Document | None:
-    """The document of a managed policy: one of the templates' own, or one of AWS's that is kept in managed/."""
-    if arn in builder.managed_policies:
-        return builder.managed_policies[arn]
+def _of_aws(arn: str) -> Document | None:
+    """The document of one of AWS's managed policies, as far as it is kept in managed/."""
     kept = Path(__file__).parent / "managed" / f"{arn.rpartition('/')[2]}.json"
     if not kept.exists():
         return None

@@ -63,7 +63,12 @@ def _needless(variation: str) -> dict[tuple[str, str, str], bool]:
     """Each weakening of a variation, and whether no question has another answer under it."""
     world = roles.resolve(variation)
     asked = [question for question in QUESTIONS if question.body.get("in", variation) == variation]
-    return {(weakening.declared, weakening.statement, weakening.what): not any(questions.ask(weaker, question).allowed for question in asked)
+    of_role: dict[str, list[Question]] = {}
+    for question in asked:
+        if question.about:
+            of_role.setdefault(questions.role_of(world, question.about).declared, []).append(question)
+    return {(weakening.declared, weakening.statement, weakening.what):
+            not any(questions.ask(weaker, question).allowed for question in of_role.get(weakening.declared, asked))
             for weakening, weaker in questions.weakenings(world)}
 
 

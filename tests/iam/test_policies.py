@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,13 @@ BUCKET = "arn:aws:s3:::a-bucket"
 
 def _found() -> set[Finding]:
     """Everything that the checks say of the statements, in every variation."""
-    found: set[Finding] = set()
+    found: dict[tuple[str, bool, str], dict[str, Any]] = {}
     for variation in roles.VARIATIONS:
         world = roles.resolve(variation)
-        for role in world.roles:
-            for _, _, body in role.statements():
-                found |= set(policy_checks.statement(role.declared, body))
-        for one in world.resource_policies:
-            for body in one.document["Statement"]:
-                found |= set(policy_checks.statement(one.declared, body, of_resource=True))
-    return found
+        for declared, of_resource, body in [*((role.declared, False, body) for role in world.roles for _, _, body in role.statements()),
+                                            *((one.declared, True, body) for one in world.resource_policies for body in one.document["Statement"])]:
+            found[declared, of_resource, re.sub(r"\d{12}", "", json.dumps(body))] = body
+    return {finding for (declared, of_resource, _), body in found.items() for finding in policy_checks.statement(declared, body, of_resource)}
 
 
 def test_no_statement_is_wrong() -> None:
@@ -85,8 +84,6 @@ BAD: dict[str, tuple[str, dict[str, Any], bool]] = {
     "all but some resources": ("allows-all-but", {"Sid": "S", "Effect": "Allow", "Action": "s3:GetObject", "NotResource": f"{BUCKET}/*"}, False),
     "a role passed to whichever service": ("passes-to-any-service", _statement("iam:PassRole", "arn:aws:iam::111122223333:role/r"), False),
     "a role passed by way of a wildcard": ("passes-to-any-service", _statement("iam:Pass*", "arn:aws:iam::111122223333:role/r"), False),
-    "a connection passed to whichever service": ("passes-to-any-service", _statement(
-        "codeconnections:PassConnection", "arn:aws:codeconnections:us-east-1:111122223333:connection/11111111-2222-3333-4444-555555555555"), False),
     "everybody": ("allows-everybody", _statement("s3:GetObject", f"{BUCKET}/*", Principal="*"), True),
     "everybody, the long way": ("allows-everybody", _statement("s3:GetObject", f"{BUCKET}/*", Principal={"AWS": "*"}), True),
     "no Sid": ("statement-without-sid", {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{BUCKET}/*"}, False),

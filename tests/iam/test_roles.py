@@ -99,7 +99,7 @@ def test_a_service_is_let_in_by_the_resource_alone(world: World) -> None:
 
 
 def test_managed_policies_are_known(world: World) -> None:
-    """Each that a template attaches has its document in managed/: an unknown one would count for nothing."""
+    """Each of AWS's that a template attaches has its document in managed/: an unknown one would count for nothing."""
     def unknown(role: Role) -> bool:
         return len(role.managed) != len(role.attached)
 
@@ -107,6 +107,16 @@ def test_managed_policies_are_known(world: World) -> None:
     host = world.role("sample-environment-prod", "Fleet/HostRole", "us-east-1")
     assert evaluate.allowed(world, host, "ssm:UpdateInstanceInformation", "*").allowed
     assert unknown(dataclasses.replace(host, managed=(*host.managed, "arn:aws:iam::aws:policy/AdministratorAccess")))
+
+
+def test_a_condition_on_the_resources_account_is_asked_of_the_request(world: World) -> None:
+    role = world.role("sample-pipeline", "Build/BuildRole", "us-east-1")
+    mine = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", "Condition": {
+        "StringEquals": {"aws:ResourceAccount": role.account}}}]}
+    only = dataclasses.replace(role, policies={"Mine": mine})
+    assert evaluate.allowed(world, only, "s3:GetObject", "arn:aws:s3:::sample-release-store-artifactbucket-us-east-1/x").allowed
+    assert not evaluate.allowed(world, only, "s3:GetObject", "arn:aws:s3:::theirs/x", {"aws:ResourceAccount": "444444444444"}).allowed
+    assert not evaluate.allowed(world, only, "s3:GetObject", "arn:aws:s3:::nobody-knows-whose/x").allowed
 
 
 def test_a_template_that_does_not_resolve_is_refused(tmp_path: Path) -> None:
