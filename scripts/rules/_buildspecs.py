@@ -1,4 +1,5 @@
-"""Buildspecs that templates name, as far as they can be read: those inside a template, and files of the source beside it."""
+"""Buildspecs that templates name, as far as they can be read: those inside a template, files of the source beside it, and the
+scripts of the source that they run."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ else:
 _DOCKER = re.compile(r"(?:^|[;&|(!]|\b(?:sudo|exec|then|do|else|time|if)\b)\s*(docker(?:-compose)?\s+[a-z][\w-]*(?:\s+[a-z][\w-]*)?)", re.MULTILINE)
 # These ask nothing of the daemon.
 _HARMLESS = re.compile(r"docker(?:-compose)?\s+(?:--?version|version|--?help|help|login|logout|context|buildx\s+imagetools|manifest)\b")
+# Scripts of the source that a command runs.
+_SCRIPT = re.compile(r"(?<![\w./-])(?:\./)?([\w-][\w./-]*\.(?:sh|bash))\b")
 # A daemon elsewhere does the work.
 _ELSEWHERE = re.compile(r"DOCKER_HOST")
 
@@ -30,9 +33,11 @@ def docker(cfn: Any, spec: Any) -> str:
         body = text if "\n" in text or text.lstrip().startswith("{") else _file(cfn, text)
         if body and not _ELSEWHERE.search(body):
             for command in _commands(body):
-                for found in _DOCKER.finditer(command):
-                    if not _HARMLESS.match(found[1]):
-                        return found[1]
+                scripts = [_file(cfn, name) for name in _SCRIPT.findall(command)]
+                for run in (command, *(script for script in scripts if not _ELSEWHERE.search(script))):
+                    for found in _DOCKER.finditer(run):
+                        if not _HARMLESS.match(found[1]):
+                            return found[1]
     return ""
 
 
