@@ -70,11 +70,9 @@ def test_what_two_statements_give_neither_is_missed(local: World) -> None:
 
 
 def test_a_wildcard_is_missed_by_any_call_that_it_covers(local: World) -> None:
-    application = local.physical["sample-environment-prod", "eu-west-1", "Deployment/Application"]["Arn"]
-    call = Question("sample-environment-prod", "eu-west-1", "Control/ControlRole", "codedeploy:GetApplicationRevision", application, (), True)
-    wanted = {permission for permission in mutate.permissions(local) if permission.policy == "environment/control.yaml ControlRole"
-              and permission.action in ("codedeploy:Get*", "codedeploy:GetApplicationRevision")}
-    assert _missed(local, call) == wanted and wanted
+    bundle = "arn:aws:s3:::sample-release-store-artifactbucket-eu-west-1/sample/Release/x.zip"
+    call = Question("sample-environment-prod", "eu-west-1", "Control/DeployRole", "s3:GetObjectVersion", bundle, (), True)
+    assert _missed(local, call) == {Permission("environment/control.yaml DeployRole", "ReadBundles", "s3:GetObject*")}
 
 
 def test_survivors_and_reasons_have_to_be_the_same(local: World) -> None:
