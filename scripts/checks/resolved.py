@@ -25,7 +25,7 @@ _FUNCTIONS = ("Ref", "Fn::")
 _UNKNOWN = object()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resolved:
     """One template with one set of values. `path` is the template's, relative to the project; `environment` is "" for one that none deploys."""
 
