@@ -72,6 +72,11 @@ validate: $(VENV)/.stamp ## Check templates, parameters, buildspecs, hooks and t
 mutate-iam: $(VENV)/.stamp ## Take each permission of each role away: a recorded call must miss it, or unused.yaml say why it stays
 	@$(PY) -m tests.iam.mutate $(ARGS)
 
+.PHONY: deployer
+deployer: $(VENV)/.stamp ## Make the role that deploys in ENV's account, as its administrator, once (TRUST=, TRUST_ACCOUNT=, MFA=true, BOUNDARY=, OWN_BOUNDARY=)
+	@$(AIM) $(PY) -m scripts.deployer --env "$(ENV)" $(FLAGS) $(if $(TRUST),--trust "$$TRUST") $(if $(TRUST_ACCOUNT),--trust-account "$$TRUST_ACCOUNT") \
+	  $(if $(MFA),--mfa "$$MFA") $(if $(BOUNDARY),--boundary "$$BOUNDARY") $(if $(OWN_BOUNDARY),--own-boundary "$$OWN_BOUNDARY")
+
 .PHONY: package
 package: $(VENV)/.stamp ## Upload the templates of ENV and print their URLs and console links
 	@$(AIM) $(PY) -m scripts.package --env "$(ENV)" $(FLAGS)

@@ -11,14 +11,14 @@ from typing import Any
 
 import yaml
 
-from scripts import deploy, destroy
+from scripts import deploy, deployer, destroy
 from scripts.core import world
 from scripts.core.clock import RealClock
 from scripts.core.console import Console
 from scripts.core.session import open_session
 
 ROOT = Path(__file__).resolve().parents[2]
-_COMMANDS = {"deploy": deploy.main, "destroy": destroy.main}
+_COMMANDS = {"deploy": deploy.main, "deployer": deployer.main, "destroy": destroy.main}
 _LOCAL_ACCOUNT = "000000000000"
 _FOLDERS = ("templates", "parameters", "functions", "app", "appspecs", "buildspecs")
 """What a deploy reads: templates, their values, and the code that is packaged with them; and what a release is made of."""
@@ -64,9 +64,9 @@ class Project:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def stacks(self) -> dict[str, dict[str, Any]]:
-        """The stacks that there are, nested ones too, by name."""
+        """The stacks that there are, nested ones too, by name; not the deployer's, which is there before any."""
         pages = self.client("cloudformation").get_paginator("describe_stacks").paginate()
-        return {stack["StackName"]: stack for page in pages for stack in page["Stacks"]}
+        return {stack["StackName"]: stack for page in pages for stack in page["Stacks"] if not stack["StackName"].endswith("-deployer")}
 
     def child(self, logical_id: str, root: str = "sample-environment-gamma") -> dict[str, Any]:
         """A nested stack by its logical id in the root."""
@@ -79,13 +79,13 @@ class Project:
         return {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
 
     def leftovers(self) -> dict[str, list[str]]:
-        """Everything in the account that a deploy of an environment begins with; empty when nothing was begun."""
+        """Everything in the account that a deploy of an environment begins with; empty when nothing was begun. Its deployer is there before."""
         ec2 = self.client("ec2")
         found = {
             "stacks": list(self.stacks()),
             "buckets": [bucket["Name"] for bucket in self.client("s3").list_buckets()["Buckets"]],
             "vpcs": [vpc["VpcId"] for vpc in ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["false"]}])["Vpcs"]],
-            "roles": [role["RoleName"] for role in self.client("iam").list_roles()["Roles"]],
+            "roles": [role["RoleName"] for role in self.client("iam").list_roles()["Roles"] if not role["RoleName"].endswith("-deployer")],
         }
         return {kind: names for kind, names in found.items() if names}
 

@@ -20,16 +20,16 @@ from scripts.core.clock import RealClock
 from scripts.core.console import Console
 from scripts.core.session import open_session
 
-DEPLOYER = "deployer"
+ADMINISTRATOR = "administrator"
 
 
 def _administer(environ: dict[str, str], account: str, tools: str) -> str:
-    """What an administrator of an environment's account does once: a role for deploying, that the tools account may assume."""
+    """What an administrator of an environment's account does once: a role that leads into it, by which its deployer is made and assumed."""
     iam = open_session(True, {**environ, "AWS_ACCESS_KEY_ID": account}).client("iam", "us-east-1")
     trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{tools}:root"}, "Action": "sts:AssumeRole"}
-    arn = iam.create_role(RoleName=DEPLOYER, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))["Role"]["Arn"]
+    arn = iam.create_role(RoleName=ADMINISTRATOR, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))["Role"]["Arn"]
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.put_role_policy(RoleName=DEPLOYER, PolicyName="Everything", PolicyDocument=json.dumps(everything))
+    iam.put_role_policy(RoleName=ADMINISTRATOR, PolicyName="Everything", PolicyDocument=json.dumps(everything))
     return str(arn)
 
 

@@ -1,0 +1,144 @@
+"""The deployer: made by an administrator, asked for by the parameters files, and assumed by the commands that deploy and by no others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripts_fakes import PROJECT, FakeAws, FakeClock, FakeCloudFormation, Recorder, a_world, refusal
+
+from scripts import deployer
+from scripts.core import accounts, deployers, settings
+from scripts.core.errors import CommandError, WrongUse
+
+ACCOUNT, OTHER = "111122223333", "444455556666"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/sample-deployer"
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+
+
+class Sts:
+    """Says whose the session is; refuses where `refused` is set."""
+
+    def __init__(self, arn: str, refused: bool = False) -> None:
+        self.arn, self.refused = arn, refused
+
+    def get_caller_identity(self) -> dict[str, str]:
+        if self.refused:
+            raise refusal("AccessDenied", "not authorized to perform: sts:AssumeRole", "AssumeRole")
+        return {"Account": self.arn.split(":")[4], "Arn": self.arn}
+
+
+class Roles(FakeAws):
+    """Clients of one principal, and of the roles that it assumes, in order."""
+
+    def __init__(self, arn: str, assumed: list[str], refused: bool = False, clients: dict[str, Any] | None = None, local: bool = False) -> None:
+        super().__init__(clients or {}, local=local, account=arn.split(":")[4])
+        self.clients["sts"], self.assumed, self.refused = Sts(arn), assumed, refused
+
+    def assume(self, role: str, region: str) -> FakeAws:
+        self.assumed.append(role)
+        account, name = role.split(":")[4], role.rpartition("/")[2]
+        found = Roles(f"arn:aws:sts::{account}:assumed-role/{name}/handsoff", self.assumed, clients=dict(self.clients), local=self.local)
+        found.clients["sts"] = Sts(f"arn:aws:sts::{account}:assumed-role/{name}/handsoff", self.refused)
+        return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = Path(shutil.copytree(PROJECT, tmp_path / "project"))
+    (root / "parameters/pipeline.yaml").unlink(missing_ok=True)
+    shutil.copy(TEMPLATES / "deployer.yaml", root / "templates")
+    return root
+
+
+def _gamma(root: Path, *lines: str, local: bool = False) -> settings.Environment:
+    file = root / "parameters/gamma.yaml"
+    file.write_text(file.read_text().replace("tags: {}", "\n".join(["tags: {}", *lines])))
+    return settings.load(root, "gamma", local)
+
+
+def _enter(environment: settings.Environment, caller: str, refused: bool = False, deploying: bool = True) -> tuple[accounts.Accounts, list[str]]:
+    assumed: list[str] = []
+    return accounts.open_accounts(Roles(caller, assumed, refused), environment.regions, [environment], deploying), assumed
+
+
+def test_commands_that_deploy_act_as_it_and_say_so(project: Path) -> None:
+    entered, assumed = _enter(_gamma(project, "deployer: true"), f"arn:aws:iam::{ACCOUNT}:user/admin")
+    assert assumed == [ROLE]
+    assert entered.target.caller == f"arn:aws:sts::{ACCOUNT}:assumed-role/sample-deployer/handsoff"
+    assert f"caller {entered.target.caller}" in entered.target.line
+
+
+@pytest.mark.parametrize(("line", "deploying"), [("deployer: true", False), ("deployer: false", True), ("", True)])
+def test_others_act_as_whoever_calls(project: Path, line: str, deploying: bool) -> None:
+    environment = _gamma(project, line)
+    entered, assumed = _enter(environment, f"arn:aws:iam::{ACCOUNT}:user/admin", deploying=deploying)
+    assert entered.of(environment) is entered.caller
+    assert assumed == []
+
+
+def test_who_is_it_already_stays_it(project: Path) -> None:
+    environment = _gamma(project, "deployer: true")
+    entered, assumed = _enter(environment, f"arn:aws:sts::{ACCOUNT}:assumed-role/sample-deployer/me")
+    assert entered.of(environment) is entered.caller
+    assert assumed == []
+
+
+def test_in_another_account_it_is_assumed_directly_or_by_the_role_that_leads_there(project: Path) -> None:
+    environment = _gamma(project, "deployer: true")
+    entered, assumed = _enter(environment, f"arn:aws:iam::{OTHER}:user/admin")
+    entered.of(environment)
+    assert assumed == [ROLE]
+    assert f"account {ACCOUNT} (gamma) as {ROLE}" in entered.target.line
+    way = f"arn:aws:iam::{ACCOUNT}:role/way-in"
+    environment = _gamma(project, f"role: {way}")
+    entered, assumed = _enter(environment, f"arn:aws:iam::{OTHER}:user/admin")
+    entered.of(environment)
+    assert assumed == [way, ROLE]
+
+
+def test_one_that_cannot_be_assumed_says_how_to_make_it(project: Path) -> None:
+    with pytest.raises(CommandError) as caught:
+        _enter(_gamma(project, "deployer: true"), f"arn:aws:iam::{ACCOUNT}:user/admin", refused=True)
+    assert ROLE in str(caught.value) and "sts:AssumeRole" in str(caught.value)
+    assert "make deployer ENV=gamma" in str(caught.value)
+
+
+def test_another_word_is_refused(project: Path) -> None:
+    with pytest.raises(WrongUse, match="neither true nor false"):
+        _gamma(project, "deployer: yes please")
+
+
+# --- making it ----------------------------------------------------------------------------------------------------------
+
+
+def _make(root: Path, cloud: FakeCloudFormation, clock: FakeClock, *options: str) -> Recorder:
+    recorder = Recorder()
+    account = "arn:aws:iam::123456789012:user/admin"
+    file = root / "parameters/gamma.yaml"
+    file.write_text(file.read_text().replace(ACCOUNT, "123456789012"))
+    aws = Roles(account, [], clients={"cloudformation": cloud})
+    assert deployer.main(["--env", "gamma", "--yes", *options], a_world(root, aws, recorder, clock)) == 0, recorder.errors
+    return recorder
+
+
+def test_it_is_made_with_what_is_given_and_keeps_what_it_was_given_before(project: Path) -> None:
+    clock = FakeClock()
+    cloud = FakeCloudFormation(clock)
+    said = _make(project, cloud, clock, "--boundary", "arn:aws:iam::123456789012:policy/b", "--mfa", "true").text
+    (made,) = cloud.requests
+    values = {one["ParameterKey"]: one["ParameterValue"] for one in made["Parameters"]}
+    assert made["StackName"] == "sample-deployer" and made["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
+    assert values["PermissionsBoundaryArn"].endswith("policy/b") and values["RequireMfa"] == "true" and values["TrustedPrincipalArns"] == "*"
+    assert "deployer: true" in said and "[profile sample-deployer]" in said
+    _make(project, cloud, clock, "--trust", "arn:aws:iam::123456789012:role/Ops")
+    values = {one["ParameterKey"]: one["ParameterValue"] for one in cloud.requests[-1]["Parameters"]}
+    assert values["TrustedPrincipalArns"].endswith("role/Ops")
+    assert values["PermissionsBoundaryArn"].endswith("policy/b") and values["RequireMfa"] == "true"
+
+
+def test_its_stack_is_in_the_pipelines_first_region(project: Path) -> None:
+    environment = settings.load(project, "gamma", False)
+    assert deployers.home(project, environment, False) == environment.regions[0]
