@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -67,16 +68,20 @@ FUNCTIONS = frozenset(
 _CONSTANTS = frozenset(["REPEAT", "LINEAR", "AND", "OR", "NOT", "ASC", "DESC", "AVG", "MIN", "MAX", "SUM", "STDDEV", "LAST", "TRUE", "FALSE"])
 
 
-def unknown_metric(namespace: str, metric: str, dimensions: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What is wrong with a metric of AWS's own, as (Namespace, MetricName or Dimensions, message). Nothing about namespaces that no table has."""
+def unknown_metric(namespace: str, metric: str, dimensions: Iterable[str], whole: bool = True) -> Iterator[tuple[str, str]]:
+    """What is wrong with a metric of AWS's own, as (Namespace, MetricName or Dimensions, message). Nothing about namespaces that no table has.
+
+    `whole`: whether `dimensions` are all that the metric is given, so that one can be missing.
+    """
     tables = _rule.table("metrics")
     if namespace not in tables["tables"]:
         names = tables["namespaces"]
         folded = {name.lower(): name for name in names}
         if namespace.startswith("AWS/") and namespace not in names:
-            meant = _rule.meant(namespace, names)
-            if namespace.lower() in folded or meant.startswith("did you mean"):
-                yield "Namespace", f"there is no namespace {namespace}; {meant}"
+            # Short names are all near to each other, and AWS adds some: of those only another case is a mistake for sure.
+            near = difflib.get_close_matches(namespace.lower(), list(folded), n=1, cutoff=1 if len(namespace) < 11 else 0.85)
+            if near:
+                yield "Namespace", f"there is no namespace {namespace}, so there is never any data; did you mean {folded[near[0]]}?"
         return
     known = tables["tables"][namespace]
     if metric not in known["metrics"]:
@@ -89,7 +94,7 @@ def unknown_metric(namespace: str, metric: str, dimensions: Iterable[str]) -> It
         elif dimension in known.get("never", {}).get(metric, ()):
             yield "Dimensions", f"{metric} is not reported by {dimension}, so there is never any data; leave {dimension} out"
     missing = [name for name in known.get("needs", {}).get(metric, ()) if name not in given]
-    if missing and not set(given) - set(known["dimensions"]):
+    if missing and whole and not set(given) - set(known["dimensions"]):
         yield "Dimensions", f"{metric} is only reported with {' and '.join(known['needs'][metric])}; add {' and '.join(missing)}"
 
 

@@ -171,6 +171,14 @@ def services(cfn: Any, statement: _values.Branch, key: str = "Principal") -> lis
     return [found for principal in _values.members(cfn, statement, key) if isinstance(principal.value, dict) for found in said(cfn, principal, "Service")]
 
 
+def anybody(cfn: Any, statement: _values.Branch) -> bool:
+    """Whether a statement is about everybody, as far as it says: Principal '*', or AWS '*', or what cannot be told."""
+    principal = statement.value.get("Principal")
+    if not isinstance(principal, dict) or any(str(key).startswith("Fn::") for key in principal):
+        return True
+    return any(entry.value == "*" for found in _values.members(cfn, statement, "Principal") for entry in said(cfn, found, "AWS"))
+
+
 def tests(cfn: Any, statement: _values.Branch) -> Iterator[tuple[str, str, _values.Branch]]:
     """Every test of a statement's Condition: operator, condition key, and the values as they stand (not taken apart)."""
     for conditions in _values.members(cfn, statement, "Condition"):

@@ -45,25 +45,27 @@ def named(cfn: Any, resource: _values.Branch) -> Iterator[_values.Branch]:
 
 def known(principal: str) -> bool:
     """Whether the table has it, with or without a Region in it, in any partition."""
-    return _plain(principal) in _rule.table("service_principals")["principals"]
+    return plain(principal) in _rule.table("service_principals")["principals"]
 
 
 def correction(principal: str) -> str:
     """What a misspelt principal is meant to be, or empty for one that is known, or that is near to none that is."""
     if known(principal):
         return ""
-    plain = _plain(principal)
+    written = plain(principal)
     names = {entry.removesuffix(_ENDING): entry for entry in _rule.table("service_principals")["principals"]}
-    label = re.sub(r"\.(amazonaws?|aws)(\.com?)?$", "", plain)
-    if plain.lower() != plain and plain.lower() in names.values():
-        return f"write {plain.lower()}"
-    if label in names and label != plain.removesuffix(_ENDING):
+    label = re.sub(r"\.(amazonaws?|aws)(\.com?)?$", "", written)
+    if written.lower() != written and written.lower() in names.values():
+        return f"write {written.lower()}"
+    if label in names and label != written.removesuffix(_ENDING):
         return f"did you mean {names[label]}?"
-    near = difflib.get_close_matches(label.lower(), list(names), n=1, cutoff=0.8)
+    # A part more or less is another service: qbusiness is none of qbusiness.q.
+    near = difflib.get_close_matches(label.lower(), [name for name in names if name.count(".") == label.count(".")], n=1, cutoff=0.8)
     if near:
         return f"did you mean {names[near[0]]}?"
-    return "" if plain.endswith(_ENDING) else f"it must end in {_ENDING}"
+    return "" if written.endswith(_ENDING) else f"it must end in {_ENDING}"
 
 
-def _plain(principal: str) -> str:
+def plain(principal: str) -> str:
+    """A principal without the Region and the partition that may be in it."""
     return _REGION.sub("", principal.removesuffix(".cn"))

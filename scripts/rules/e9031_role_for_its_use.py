@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from cfnlint.rules import RuleMatch
 
 if TYPE_CHECKING:
-    from scripts.rules import _nested, _policies, _rule, _values
+    from scripts.rules import _nested, _policies, _principals, _rule, _values
 else:
     sys.path.append(str(Path(__file__).parent))
     import _nested
     import _policies
+    import _principals
     import _rule
     import _values
 
@@ -78,11 +79,5 @@ def _trusted(cfn: Any, role: Any) -> set[str] | None:
             texts = _policies.shapes(cfn, service)
             if any(_policies.UNKNOWN in text for text in texts):
                 return None
-            found |= {_plain(text) for text in texts}
+            found |= {_principals.plain(text) for text in texts}
     return found
-
-
-def _plain(principal: str) -> str:
-    # codedeploy.us-east-1.amazonaws.com is codedeploy's, in one Region.
-    service, _, rest = principal.removesuffix(".cn").partition(".")
-    return f"{service}.amazonaws.com" if rest == "us-east-1.amazonaws.com" else principal.removesuffix(".cn")

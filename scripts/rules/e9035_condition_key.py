@@ -43,13 +43,15 @@ def _wrong(key: str) -> str:
     """What is wrong with a condition key, or empty. Case does not count; keys of identity providers (token.actions.githubusercontent.com:sub) are theirs."""
     service, colon, _ = key.partition(":")
     keys = _rule.table("condition_keys")["keys"]
-    if "." in service or "$" in key:
+    # IoT's own policies know variables of its own beside IAM's keys.
+    if "." in service or "$" in key or service.lower() == "iot":
         return ""
     if not colon:
         return f"{key} is no condition key: it has no prefix, as in aws:{key}"
     known = keys.get(service.lower())
     if known is None:
-        return f"{key} has the prefix of no service; {_rule.meant(service, keys)}"
+        near = _rule.meant(service, keys)
+        return f"{key} is no condition key: none begins with {service}:; {near if near.startswith('did') else 'look it up in the authorization reference'}"
     for entry in known:
         # kms:EncryptionContext:${EncryptionContextKey}, s3:ExistingObjectTag/<key>: what is in brackets is one's own.
         pattern = "".join(".+" if part[:1] in ("$", "<") else re.escape(part) for part in re.split(r"(\$\{[^}]*\}|<[^>]*>)", entry))

@@ -37,7 +37,9 @@ class Metric(_rule.Rule):
                         for entry in _values.entries(cfn, listed.value, listed.path, listed.conditions)
                         for text in _texts(cfn, entry, "Name")
                     ]
-                    for where, message in _metrics.unknown_metric(namespace.value, metric.value, dimensions):
+                    written = holder.value.get("Dimensions", [])
+                    whole = isinstance(written, list) and len(written) == len(dimensions)
+                    for where, message in _metrics.unknown_metric(namespace.value, metric.value, dimensions, whole):
                         yield (*holder.path, where) if where in holder.value else holder.path, message
 
 

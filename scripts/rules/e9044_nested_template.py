@@ -43,7 +43,7 @@ def _problems(top: _nested.Node) -> Iterable[tuple[tuple[str, ...], str]]:
             yield ("Resources", name, "Properties", "TemplateURL"), f"there is no file {url} beside this template; {_rule.meant(file.name, beside)}"
             continue
         inner = _nested.child(top, name)
-        if inner is None or top.template["Resources"][name]["Properties"].get("Parameters"):
+        if inner is None or "Parameters" in top.template["Resources"][name]["Properties"]:
             continue
         parameters = inner.template.get("Parameters") or {}
         asked = [key for key, spec in parameters.items() if isinstance(spec, dict) and "Default" not in spec]

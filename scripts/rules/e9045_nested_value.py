@@ -69,7 +69,8 @@ def _wrong(text: str, spec: dict[str, Any]) -> str:
             if (low is not None and number < low) or (high is not None and number > high):
                 return f"is not within {spec.get('MinValue', '')} to {spec.get('MaxValue', '')}"
         pattern = spec.get("AllowedPattern")
-        if isinstance(pattern, str):
+        # Of a list, AWS does not say whether the pattern is about the whole or each part.
+        if isinstance(pattern, str) and kind == "String":
             try:
                 if not re.fullmatch(pattern, part):
                     return f"does not match: {spec.get('ConstraintDescription', pattern)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,11 +69,11 @@ def _plain(cfn: Any, pattern: _values.Branch, key: str) -> list[_values.Branch]:
 def _names(sources: list[_values.Branch], kinds: list[_values.Branch]) -> Iterable[tuple[_values.Path, str]]:
     table = _rule.table("events")
     for source in sources:
-        if source.value.startswith("aws.") and source.value not in table["sources"] and not source.value.startswith("aws.partner/"):
-            yield (
-                source.path,
-                f"no service sends events from {source.value}; {_near(source.value, table['sources'], 'take a source of the EventBridge reference')}",
-            )
+        # No list of sources is whole; one that is all but another is not one that AWS added.
+        if source.value.startswith("aws.") and source.value not in table["sources"]:
+            near = difflib.get_close_matches(source.value, table["sources"], n=1, cutoff=0.85)
+            if near:
+                yield source.path, f"no service sends events from {source.value}; did you mean {near[0]}?"
     whole = [source.value for source in sources if source.value in table["whole"]]
     if len(whole) != len(sources) or not sources:
         return
@@ -80,11 +81,6 @@ def _names(sources: list[_values.Branch], kinds: list[_values.Branch]) -> Iterab
     for kind in kinds:
         if kind.value not in known:
             yield kind.path, f"{' and '.join(whole)} send no {kind.value!r}; {_rule.meant(kind.value, known)}"
-
-
-def _near(word: str, known: list[str], otherwise: str) -> str:
-    meant = _rule.meant(word, known)
-    return meant if meant.startswith("did you mean") else otherwise
 
 
 def _states(cfn: Any, pattern: _values.Branch, kinds: list[_values.Branch]) -> Iterable[tuple[_values.Path, str]]:

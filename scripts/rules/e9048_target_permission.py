@@ -68,7 +68,7 @@ def _policy(kind: str) -> Any:
             for _, document in _policies.documents(cfn, policy):
                 for statement in _policies.statements(cfn, document):
                     services = [service.value for service in _policies.services(cfn, statement)]
-                    anybody = statement.value.get("Principal") == "*" or not isinstance(statement.value.get("Principal"), dict)
+                    anybody = _policies.anybody(cfn, statement)
                     if statement.value.get("Effect") == "Allow" and (
                         anybody or any(entry in ("events.amazonaws.com", _policies.UNKNOWN) for entry in services)
                     ):

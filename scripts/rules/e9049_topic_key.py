@@ -34,6 +34,7 @@ class TopicKey(_rule.Rule):
             for _, document in _policies.documents(cfn, resource)
             for statement in _policies.statements(cfn, document)
             if statement.value.get("Effect") == "Allow"
+            and any(fnmatch.fnmatchcase("sns:publish", action.value.lower()) for action in _policies.said(cfn, statement, "Action"))
             for service in _policies.services(cfn, statement)
             if _policies.UNKNOWN not in service.value
         }
@@ -48,15 +49,15 @@ class TopicKey(_rule.Rule):
                 taken = _policies.target(key.value)
                 own = cfn.template["Resources"].get(taken[0], {}) if taken else {}
                 if taken and own.get("Type") == "AWS::KMS::Key":
-                    for service in sorted(publishers - _let_in(cfn, taken[0])):
+                    for service in sorted(publishers - _let_in(cfn, taken[0], publishers)):
                         yield (
                             key.path,
                             f"the policy of {taken[0]} does not let {service} in, so what it says is dropped; allow it kms:GenerateDataKey* and kms:Decrypt",
                         )
 
 
-def _let_in(cfn: Any, key: str) -> set[str]:
-    """Services that a key's policy allows to make data keys."""
+def _let_in(cfn: Any, key: str, publishers: set[str]) -> set[str]:
+    """Services that a key's policy allows to make data keys: those that it names, and all publishers where it lets anybody."""
     found: set[str] = set()
     for resource in _rule.resources(cfn, "AWS::KMS::Key"):
         if resource.path[1] != key:
@@ -65,5 +66,7 @@ def _let_in(cfn: Any, key: str) -> set[str]:
             for statement in _policies.statements(cfn, document):
                 actions = [action.value.lower() for action in _policies.said(cfn, statement, "Action")]
                 if statement.value.get("Effect") == "Allow" and any(fnmatch.fnmatchcase("kms:generatedatakey", action) for action in actions):
-                    found |= {service.value for service in _policies.services(cfn, statement)}
+                    named = {service.value for service in _policies.services(cfn, statement)}
+                    everybody = _policies.UNKNOWN in named or (_policies.anybody(cfn, statement) and "Condition" not in statement.value)
+                    found |= publishers if everybody else named
     return found

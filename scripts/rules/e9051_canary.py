@@ -17,7 +17,7 @@ else:
     import _values
 
 _RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours)\)")
-_RUNTIME = re.compile(r"syn-(nodejs-puppeteer|nodejs-playwright|nodejs|python-selenium|java)-\d+\.\d+")
+_RUNTIME = re.compile(r"syn-([a-z]+-)*[a-z]+-\d+\.\d+")
 
 
 class Canary(_rule.Rule):

@@ -17,6 +17,8 @@ else:
     import _values
 
 _DURATION = re.compile(r"P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
+# A script that is fetched, or in the image, may signal itself.
+_ELSEWHERE = re.compile(r"cfn-init|aws s3 (cp|sync)|\.(sh|py|ps1|rb)\b|\|\s*(sudo )?(ba)?sh\b|ansible|chef|puppet")
 _SIGNAL = re.compile(r"cfn-signal|signal-resource|SignalResource|signal_resource|/signal")
 
 
@@ -55,7 +57,7 @@ class AutoScaling(_rule.Rule):
                     if least.value.isdigit() and most.value.isdigit() and int(least.value) >= int(most.value):
                         yield least.path, f"MinInstancesInService {least.value} must be less than MaxSize {most.value}, or no instance can be replaced"
         data = _user_data(cfn, resource)
-        if data is not None and not _SIGNAL.search(data):
+        if data is not None and not _SIGNAL.search(data) and not _ELSEWHERE.search(data):
             for path, what in waits:
                 yield path, f"{what}, and the UserData of its launch template sends none; end it with cfn-signal or aws cloudformation signal-resource"
 

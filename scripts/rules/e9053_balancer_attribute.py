@@ -20,7 +20,7 @@ _WHERE = {
     "AWS::ElasticLoadBalancingV2::TargetGroup": ("TargetGroupAttributes", "TargetGroupAttribute"),
     "AWS::ElasticLoadBalancingV2::Listener": ("ListenerAttributes", "ListenerAttribute"),
 }
-_CODES = re.compile(r"\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*")
+_CODES = re.compile(r"\d{1,3}(-\d{1,3})?(, ?\d{1,3}(-\d{1,3})?)*")
 
 
 class BalancerAttribute(_rule.Rule):
@@ -42,7 +42,9 @@ class BalancerAttribute(_rule.Rule):
                 for name in _values.literals(cfn, entry, "Key"):
                     if name.value not in known:
                         yield name.path, f"there is no attribute {name.value}; {_rule.meant(name.value, known)}"
-        for timeout in _values.literals(cfn, resource, "HealthCheckTimeoutSeconds"):
+        # A network load balancer's checks may take as long as their interval.
+        http = any(protocol.value in ("HTTP", "HTTPS") for protocol in _values.literals(cfn, resource, "Protocol"))
+        for timeout in _values.literals(cfn, resource, "HealthCheckTimeoutSeconds") if http else ():
             for interval in _values.literals(cfn, resource, "HealthCheckIntervalSeconds"):
                 if not (timeout.value.isdigit() and interval.value.isdigit() and _values.together(cfn, timeout.conditions, interval.conditions)):
                     continue
