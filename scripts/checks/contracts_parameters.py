@@ -49,9 +49,10 @@ class Values:
     def number(self, key: str) -> Decimal | None:
         """The value as a number; None if it is none, or not known."""
         try:
-            return Decimal(self.given.get(key) or "x")
+            number = Decimal(self.given.get(key) or "x")
         except InvalidOperation:
             return None
+        return number if number.is_finite() else None
 
     def finding(self, rule: str, key: str, message: str, next_step: str) -> Finding:
         """A finding at the line that gives `key` its value: in the overlay, if it does so."""

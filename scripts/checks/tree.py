@@ -47,14 +47,14 @@ class Tree:
         return (self.root / path).is_file()
 
     def glob(self, *patterns: str) -> list[str]:
-        """The files that match, sorted, without what Python leaves behind."""
+        """The files that match, sorted, without hidden ones and what Python leaves behind."""
         if patterns not in self._found:
             self._found[patterns] = self._glob(patterns)
         return self._found[patterns]
 
     def _glob(self, patterns: Sequence[str]) -> list[str]:
-        found = {path for pattern in patterns for path in self.root.glob(pattern) if path.is_file() and "__pycache__" not in path.parts}
-        return sorted(path.relative_to(self.root).as_posix() for path in found)
+        found = {path.relative_to(self.root) for pattern in patterns for path in self.root.glob(pattern) if path.is_file()}
+        return sorted(path.as_posix() for path in found if not any(part == "__pycache__" or part.startswith(".") for part in path.parts))
 
     def text(self, path: str) -> str:
         """The text of a file; none for one that is not there or is not UTF-8."""

@@ -267,3 +267,8 @@ def test_lines_of_short_forms() -> None:
 )
 def test_rules_are_judged_as_far_as_values_are_known(condition: dict[str, Any], answer: bool | None) -> None:
     assert contracts_parameters.holds(condition, {"A": "1", "Unknown": None}) is answer
+
+
+def test_a_number_that_is_none_is_left_to_the_parameters_own_check(project: Path) -> None:
+    with changed(project, "parameters/pipeline.yaml", "  GammaBakeSeconds: 900", "  GammaBakeSeconds: NaN"):
+        assert not [finding for finding in contracts_parameters.check(project) if "local" not in finding.path]
