@@ -32,7 +32,12 @@ class EverythingAllowed(_rule.Rule):
             # In a key's policy * is that key, and a resource's policy is about the resource.
             if kind != "identity":
                 continue
-            for statement in _policies.statements(cfn, document):
+            statements = list(_policies.statements(cfn, document))
+            # A permissions boundary allows all and then denies: it grants nothing by itself.
+            boundary = cfn.template["Resources"][resource.path[1]]["Type"] == "AWS::IAM::ManagedPolicy"
+            if boundary and any(statement.value.get("Effect") == "Deny" for statement in statements):
+                continue
+            for statement in statements:
                 if statement.value.get("Effect") != "Allow":
                     continue
                 if "NotAction" in statement.value:
