@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
     arguments = world.parser("validate", __doc__, environment=None)
     arguments.add_argument("--format", choices=reports.FORMATS, help="write the whole report in this form to standard output")
     arguments.add_argument("--list", action="store_true", help="list the project's own rules and checks as Markdown, and check nothing")
+    arguments.add_argument("--document", action="store_true", help=f"write that list into {catalogue.PAGE}, and check nothing")
     return world.run(arguments, argv, given, _validate)
 
 
@@ -36,6 +37,11 @@ def _validate(options: argparse.Namespace, here: World) -> int:
     modules = discover()
     if options.list:
         here.console.line(catalogue.table(modules))
+        return 0
+    if options.document:
+        page = here.root / catalogue.PAGE
+        page.write_text(catalogue.put_in(page.read_text(encoding="utf-8"), catalogue.table(modules)), encoding="utf-8")
+        here.console.line(f"validate: {catalogue.PAGE} lists what is asked")
         return 0
     if not options.format:
         here.console.line("Target: none; validate reads files only")

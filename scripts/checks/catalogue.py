@@ -8,6 +8,18 @@ from types import ModuleType
 
 from scripts.checks import cfn_lint
 
+PAGE = "docs/validation.md"
+_BEGIN, _END = "<!-- the list begins: python -m scripts.validate --document -->", "<!-- the list ends -->"
+
+
+def put_in(page: str, listed: str) -> str:
+    """The page with the list between its marks; ValueError where it has none."""
+    before, _, rest = page.partition(_BEGIN)
+    _, mark, after = rest.partition(_END)
+    if not mark:
+        raise ValueError(f"{PAGE} has no place for the list: {_BEGIN} … {_END}")
+    return f"{before}{_BEGIN}\n\n{listed}\n\n{_END}{after}"
+
 
 def table(modules: Iterable[ModuleType]) -> str:
     """Markdown: rules of cfn-lint that are ours, then the checks module by module. A module may tell SOURCES: id → URL."""
@@ -29,7 +41,7 @@ def own_rules(folder: Path = cfn_lint.OWN_RULES) -> Iterator[tuple[str, str, str
 
     if folder.is_dir():
         rules = Rules.create_from_directory(str(folder))
-        for rule in sorted(rules.rules.values() if hasattr(rules, "rules") else rules, key=lambda rule: str(rule.id)):
+        for rule in (rules[name] for name in sorted(rules)):
             yield str(rule.id), str(rule.shortdesc), str(rule.source_url)
 
 
