@@ -54,6 +54,11 @@ def members(cfn: Any, holder: Branch, key: str) -> Iterator[Branch]:
         yield from branches(cfn, holder.value[key], (*holder.path, key), holder.conditions)
 
 
+def objects(cfn: Any, holder: Branch, key: str) -> Iterator[Branch]:
+    """Every object that a property may be; what should be one and is not is cfn-lint's E3012."""
+    return (found for found in members(cfn, holder, key) if isinstance(found.value, dict))
+
+
 def at(cfn: Any, holder: Branch, *keys: str) -> Iterator[Branch]:
     """Every value that a property further down may have, as at(cfn, project, "Source", "Type")."""
     found: Iterable[Branch] = [holder]
@@ -80,7 +85,8 @@ def texts(cfn: Any, value: Any) -> list[str]:
         return [str(value)]
     if isinstance(value, dict) and len(value) == 1:
         name = value.get("Ref")
-        parameter = cfn.template.get("Parameters", {}).get(name) if isinstance(name, str) else None
+        declared = cfn.template.get("Parameters")
+        parameter = declared.get(name) if isinstance(name, str) and isinstance(declared, dict) else None
         if isinstance(parameter, dict) and isinstance(parameter.get("AllowedValues"), list):
             return [text for allowed in parameter["AllowedValues"] for text in texts(cfn, allowed)]
         plain = value.get("Fn::Sub")

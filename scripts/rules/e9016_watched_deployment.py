@@ -32,7 +32,7 @@ class WatchedDeployment(_rule.Rule):
 
     def check(self, cfn: Any, resource: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
         watched = self._watched(cfn, resource)
-        for alarms in _values.members(cfn, resource, "AlarmConfiguration"):
+        for alarms in _values.objects(cfn, resource, "AlarmConfiguration"):
             on = {text.value for text in _values.literals(cfn, alarms, "Enabled")}
             listed = list(_values.members(cfn, alarms, "Alarms"))
             entries = list(_values.entries(cfn, alarms.value.get("Alarms"), (*alarms.path, "Alarms"), alarms.conditions))
@@ -42,7 +42,7 @@ class WatchedDeployment(_rule.Rule):
             sure = [entry for entry in entries if entry.conditions == alarms.conditions]
             if len(sure) > _MOST_ALARMS:
                 yield (*alarms.path, "Alarms"), f"{len(sure)} alarms; a deployment group takes {_MOST_ALARMS}"
-        for rollback in _values.members(cfn, resource, "AutoRollbackConfiguration"):
+        for rollback in _values.objects(cfn, resource, "AutoRollbackConfiguration"):
             on = {text.value for text in _values.literals(cfn, rollback, "Enabled")}
             events = list(_values.entries(cfn, rollback.value.get("Events"), (*rollback.path, "Events"), rollback.conditions))
             if on == {"true"} and not events and isinstance(rollback.value.get("Events", []), list):
@@ -55,5 +55,5 @@ class WatchedDeployment(_rule.Rule):
 
     def _watched(self, cfn: Any, resource: _values.Branch) -> bool:
         """Whether alarms are watched, as far as is known before it is deployed."""
-        found = list(_values.members(cfn, resource, "AlarmConfiguration"))
+        found = list(_values.objects(cfn, resource, "AlarmConfiguration"))
         return any({text.value for text in _values.literals(cfn, alarms, "Enabled")} != {"false"} for alarms in found)

@@ -39,7 +39,7 @@ class DeploymentStyle(_rule.Rule):
                 for found in _values.members(cfn, resource, key):
                     if found.value:
                         yield found.path, f"{key} is for hosts; an application for {platform} has none"
-            for style in _values.members(cfn, resource, "DeploymentStyle"):
+            for style in _values.objects(cfn, resource, "DeploymentStyle"):
                 for kind in _values.literals(cfn, style, "DeploymentType"):
                     if kind.value == "IN_PLACE":
                         yield kind.path, f"{platform} deploys BLUE_GREEN alone; set DeploymentType to it"
@@ -50,7 +50,7 @@ class DeploymentStyle(_rule.Rule):
             yield resource.path, "an application for ECS deploys to a service; name it in ECSServices"
         if platforms and "ECS" not in platforms and "ECSServices" in resource.value:
             yield (*resource.path, "ECSServices"), f"ECSServices are for ECS; the application is for {platform}"
-        for style in _values.members(cfn, resource, "DeploymentStyle"):
+        for style in _values.objects(cfn, resource, "DeploymentStyle"):
             yield from self._style(cfn, resource, style, elsewhere)
 
     def _style(self, cfn: Any, resource: _values.Branch, style: _values.Branch, elsewhere: bool) -> Iterator[tuple[_values.Path, str]]:

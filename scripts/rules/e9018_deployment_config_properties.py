@@ -32,7 +32,7 @@ class DeploymentConfigProperties(_rule.Rule):
         if platforms == {"Server"}:
             if "MinimumHealthyHosts" not in resource.value:
                 yield resource.path, "a configuration for hosts needs MinimumHealthyHosts"
-            for routing in _values.members(cfn, resource, "TrafficRoutingConfig"):
+            for routing in _values.objects(cfn, resource, "TrafficRoutingConfig"):
                 yield routing.path, "TrafficRoutingConfig is for Lambda and ECS; hosts change by MinimumHealthyHosts"
         elif platforms and "Server" not in platforms:
             for key in ("MinimumHealthyHosts", "ZonalConfig"):
@@ -40,15 +40,15 @@ class DeploymentConfigProperties(_rule.Rule):
                     yield branch.path, f"{key} is for hosts; {' and '.join(sorted(platforms))} shifts traffic by TrafficRoutingConfig"
             if "TrafficRoutingConfig" not in resource.value:
                 yield resource.path, f"a configuration for {' and '.join(sorted(platforms))} needs TrafficRoutingConfig"
-        for hosts in (*_values.members(cfn, resource, "MinimumHealthyHosts"), *_values.at(cfn, resource, "ZonalConfig", "MinimumHealthyHostsPerZone")):
+        for hosts in (*_values.objects(cfn, resource, "MinimumHealthyHosts"), *_values.at(cfn, resource, "ZonalConfig", "MinimumHealthyHostsPerZone")):
             kinds = {text.value for text in _values.literals(cfn, hosts, "Type")}
             for number in _values.literals(cfn, hosts, "Value"):
                 if kinds == {"FLEET_PERCENT"} and number.value.isdigit() and int(number.value) > 99:
                     yield number.path, f"{number.value} percent of the hosts cannot stay healthy while they change; CodeDeploy takes 0 to 99"
-        for routing in _values.members(cfn, resource, "TrafficRoutingConfig"):
+        for routing in _values.objects(cfn, resource, "TrafficRoutingConfig"):
             for kind in _values.literals(cfn, routing, "Type"):
                 for name in ("TimeBasedCanary", "TimeBasedLinear"):
-                    if kind.value == name and isinstance(routing.value, dict) and name not in routing.value:
+                    if kind.value == name and name not in routing.value:
                         yield routing.path, f"Type {name} needs the property {name}, with its percentage and interval"
-                    if kind.value != name and isinstance(routing.value, dict) and name in routing.value:
+                    if kind.value != name and name in routing.value:
                         yield (*routing.path, name), f"{name} stands beside Type {kind.value}; one of them is not meant"

@@ -46,7 +46,7 @@ class BuildSource(_rule.Rule):
                 yield from self._inline(cfn, resource)
 
     def _inline(self, cfn: Any, resource: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
-        for source in _values.members(cfn, resource, "Source"):
+        for source in _values.objects(cfn, resource, "Source"):
             if isinstance(source.value, dict) and "BuildSpec" not in source.value:
                 yield source.path, "without a source there is no buildspec.yml; write the BuildSpec here"
             for spec in _values.literals(cfn, source, "BuildSpec"):

@@ -31,7 +31,7 @@ class BuildImage(_rule.Rule):
     resource_types = ("AWS::CodeBuild::Project",)
 
     def check(self, cfn: Any, resource: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
-        for environment in _values.members(cfn, resource, "Environment"):
+        for environment in _values.objects(cfn, resource, "Environment"):
             kinds = list(_values.literals(cfn, environment, "Type"))
             for image in _values.literals(cfn, environment, "Image"):
                 if not image.value.startswith(_ROOT):

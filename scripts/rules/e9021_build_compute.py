@@ -25,7 +25,7 @@ class BuildCompute(_rule.Rule):
 
     def check(self, cfn: Any, resource: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
         table = _rule.table("codebuild")
-        for environment in _values.members(cfn, resource, "Environment"):
+        for environment in _values.objects(cfn, resource, "Environment"):
             kinds = list(_values.literals(cfn, environment, "Type"))
             sizes = list(_values.literals(cfn, environment, "ComputeType"))
             for listed, known in ((kinds, table["environment_types"]), (sizes, table["compute_types"])):
@@ -39,7 +39,7 @@ class BuildCompute(_rule.Rule):
                 for size in sizes:
                     if fits and size.value in table["compute_types"] and size.value not in fits and _values.together(cfn, kind.conditions, size.conditions):
                         yield size.path, f"{kind.value} has no {size.value}; use one of {', '.join(fits)}"
-        for cache in _values.members(cfn, resource, "Cache"):
+        for cache in _values.objects(cfn, resource, "Cache"):
             for kind in _values.literals(cfn, cache, "Type"):
                 if kind.value not in table["cache_types"]:
                     yield kind.path, f"there is no cache {kind.value}; {_rule.meant(kind.value, table['cache_types'])}"

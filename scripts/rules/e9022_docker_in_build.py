@@ -31,7 +31,7 @@ class DockerInBuild(_rule.Rule):
     resource_types = ("AWS::CodeBuild::Project",)
 
     def check(self, cfn: Any, resource: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
-        for environment in _values.members(cfn, resource, "Environment"):
+        for environment in _values.objects(cfn, resource, "Environment"):
             for kind in _values.literals(cfn, environment, "Type"):
                 for mode in _values.literals(cfn, environment, "PrivilegedMode"):
                     if mode.value == "true" and "LAMBDA" in kind.value and _values.together(cfn, kind.conditions, mode.conditions):

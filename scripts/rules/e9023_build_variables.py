@@ -28,9 +28,9 @@ class BuildVariables(_rule.Rule):
 
     def check(self, cfn: Any, resource: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
         types = _rule.table("codebuild")["variable_types"]
-        for environment in _values.members(cfn, resource, "Environment"):
+        for environment in _values.objects(cfn, resource, "Environment"):
             seen: list[_values.Branch] = []
-            listed = environment.value.get("EnvironmentVariables") if isinstance(environment.value, dict) else None
+            listed = environment.value.get("EnvironmentVariables")
             for entry in _values.entries(cfn, listed, (*environment.path, "EnvironmentVariables"), environment.conditions):
                 for kind in _values.literals(cfn, entry, "Type"):
                     if kind.value not in types:
