@@ -85,6 +85,10 @@ package: $(VENV)/.stamp ## Upload the templates of ENV and print their URLs and 
 deploy: $(if $(LOCAL),setup,$(VENV)/.stamp) ## Deploy ENV=gamma|prod|pipeline to AWS, or with LOCAL=1 to the local AWS (IGNORE_ALARMS=1, NO_WAIT=1)
 	@$(AIM) $(PY) -m scripts.deploy --env "$(ENV)" $(FLAGS) $(if $(IGNORE_ALARMS),--ignore-alarms) $(if $(NO_WAIT),--no-wait)
 
+.PHONY: doctor
+doctor: $(VENV)/.stamp ## What would stop a deploy of ENV: account, Regions, quotas, image, names, certificate, connection (JSON=1)
+	@$(AIM) $(PY) -m scripts.doctor --env "$(ENV)" $(FLAGS) $(if $(JSON),--json)
+
 .PHONY: plan
 plan: $(VENV)/.stamp ## What a deploy of ENV would change, replace, remove; changes nothing (READ_ONLY=1, JSON=1, ARGS=--markdown)
 	@$(AIM) $(PY) -m scripts.plan --env "$(ENV)" $(FLAGS) $(if $(READ_ONLY),--read-only) $(if $(JSON),--json) $(ARGS)

@@ -28,7 +28,7 @@ from scripts.core.session import Aws
 from scripts.core.stacks import Stack, Step
 from scripts.core.templates import NESTED_STACK
 from scripts.core.world import World
-from scripts.planning import compare, deployed, shown
+from scripts.planning import compare, deployed, shown, tree
 from scripts.planning.schemas import schemas
 from scripts.planning.shown import Section
 from scripts.planning.values import UNKNOWN
@@ -202,16 +202,12 @@ def _with_removed(cloudformation: Any, change: Change) -> Change:
 def _worked_out(run: Plan, region: str, wanted: _Wanted, stack: Stack | None, how: str, notes: Sequence[str]) -> Section:
     cloudformation, request = wanted.aws.client("cloudformation", region), wanted.request
     old = deployed.read(cloudformation, stack) if stack else None
-    texts = {wanted.package.store.url(file.key): file.text for file in wanted.package.files} if wanted.package else {}
-    read = {url: documents.parse(text, url, documents.TemplateLoader) for url, text in texts.items()}
     document = documents.parse(request.template_text, request.stack_name, documents.TemplateLoader)
-    suffix = wanted.aws.dns_suffix(region)
     account = run.roots.tools.account if wanted.package is None else run.roots.environment.account
-    pseudo = {"AWS::AccountId": account, "AWS::Region": region, "AWS::URLSuffix": suffix, "AWS::StackName": request.stack_name,
-              "AWS::Partition": "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"}
+    pseudo = tree.pseudo(request.stack_name, region, account, wanted.aws.dns_suffix(region))
     # What a template hides is shown as asterisks: it counts as what it was.
     hidden = {key: value for key, value in (stack.parameters if stack else {}).items() if set(value) == {"*"}}
-    result = compare.compare(old, document, {**wanted.values, **hidden}, pseudo, read.get, schemas(region))
+    result = compare.compare(old, document, {**wanted.values, **hidden}, pseudo, tree.finder(wanted.package), schemas(region))
     more = [f"{', '.join(hidden)}: hidden, and taken for unchanged"] if hidden else []
     if stack and dict(stack.tags) != dict(request.tags):
         more.append("the stack's tags change: every resource that takes tags gets them, in place")

@@ -1,4 +1,4 @@
-"""EC2's instance operations: RunInstances, TerminateInstances, DescribeInstances, DescribeInstanceStatus.
+"""EC2's instance operations: RunInstances, TerminateInstances, DescribeInstances, DescribeInstanceStatus; and what it offers (catalogue).
 
 Everything else of EC2 is MiniStack's. Sources: the EC2 API Reference of each operation; actions and resources of RunInstances:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
@@ -17,6 +17,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from localaws.ec2 import engine
+from localaws.ec2.catalogue import Catalogue
 from localaws.hosts.api import Hosts, Launch
 from localaws.service import Aws, Context, Service, ServiceError, Stores
 
@@ -26,7 +27,7 @@ PLAYED_AT_MOST = 40
 """Instances of one account and Region: more would bring this machine down before AWS's quota would say no."""
 
 
-class Api(Service):
+class Api(Catalogue, Service):
     """Instances."""
 
     name = "ec2"

@@ -1,6 +1,7 @@
-"""GetServiceQuota for the quotas that `make deploy` checks first, at AWS's default values.
+"""GetServiceQuota and GetAWSDefaultServiceQuota for the quotas that `make deploy` and `make doctor` look at, at AWS's default values.
 
-Values: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html, https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/elastic-ip-addresses-eip.html
+Values: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html, https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/elastic-ip-addresses-eip.html,
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html; vCPUs and builds are more than a new account has.
 """
 
 from __future__ import annotations
@@ -10,11 +11,20 @@ from typing import Any
 
 from localaws.service import Context, Service, ServiceError
 
-_DEFAULTS = {("ec2", "L-0263D0A3"): ("EC2-VPC Elastic IPs", 5.0), ("vpc", "L-F678F1CE"): ("VPCs per Region", 5.0)}
+_DEFAULTS = {
+    ("ec2", "L-0263D0A3"): ("EC2-VPC Elastic IPs", 5.0),
+    ("vpc", "L-F678F1CE"): ("VPCs per Region", 5.0),
+    ("vpc", "L-FE5A380F"): ("NAT gateways per Availability Zone", 5.0),
+    ("ec2", "L-1216C47A"): ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 80.0),
+    ("elasticloadbalancing", "L-53DA6B97"): ("Application Load Balancers per Region", 50.0),
+    ("codebuild", "L-9D07B6EF"): ("Concurrently running builds for Linux/Small environment", 2.0),
+    ("codebuild", "L-2DC20C30"): ("Concurrently running builds for Linux/Medium environment", 2.0),
+    ("codebuild", "L-4DDC4A99"): ("Concurrently running builds for Linux/Large environment", 2.0),
+}
 
 
 class Api(Service):
-    """The service's one operation."""
+    """The service's two operations."""
 
     name, iam = "service-quotas", "servicequotas"
 
@@ -30,3 +40,7 @@ class Api(Service):
         arn = f"arn:aws:servicequotas:{ctx.region}:{ctx.account}:{params['ServiceCode']}/{params['QuotaCode']}"
         return {"Quota": {"ServiceCode": params["ServiceCode"], "QuotaCode": params["QuotaCode"], "QuotaName": known[0], "QuotaArn": arn,
                           "Value": known[1], "Unit": "None", "Adjustable": True, "GlobalQuota": False}}
+
+    def get_aws_default_service_quota(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """Return a quota's default, which is what applies here."""
+        return self.get_service_quota(ctx, params)

@@ -1,5 +1,5 @@
 """State Manager's operations: CreateAssociation, DescribeAssociation, UpdateAssociation, DeleteAssociation, ListAssociations,
-DescribeInstanceAssociationsStatus; and DescribeInstanceInformation of the instances that it manages.
+DescribeInstanceAssociationsStatus; DescribeInstanceInformation of the instances that it manages; ListDocumentVersions of the agent's package.
 
 An association of AWS-ConfigureAWSPackage with AWSCodeDeployAgent installs our agent on each instance that its targets mean, once per version,
 provided the instance's role may reach Systems Manager. Source:
@@ -43,8 +43,8 @@ class Api(Service):
         document = f"arn:aws:ssm:{ctx.region}::document/{params.get('Name', '*')}"
         if operation == "DescribeInstanceAssociationsStatus":
             return [(f"ssm:{operation}", f"arn:aws:ec2:{ctx.region}:{ctx.account}:instance/{params.get('InstanceId', '*')}")]
-        if operation == "CreateAssociation":
-            return [("ssm:CreateAssociation", document)]
+        if operation in ("CreateAssociation", "ListDocumentVersions"):
+            return [(f"ssm:{operation}", document)]
         if operation == "UpdateAssociation":
             return [("ssm:UpdateAssociation", association), *([("ssm:UpdateAssociation", document)] if params.get("Name") else [])]
         return [(f"ssm:{operation}", "*" if operation in ("ListAssociations", "DescribeInstanceInformation") else association)]
@@ -95,6 +95,14 @@ class Api(Service):
                        if all(record.get(entry["key"]) == entry["value"] for entry in params.get("AssociationFilterList") or [])]
             names = ("Name", "AssociationId", "AssociationVersion", "Targets", "Overview", "AssociationName", "LastExecutionDate")
             return {"Associations": [{name: value for name, value in _describe(record).items() if name in names} for record in records]}
+
+    def list_document_versions(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """Tell the versions of the agent's package; whichever is asked for, the same agent of ours is installed."""
+        if params["Name"] != engine.PACKAGE:
+            raise ServiceError("InvalidDocument", f"The local AWS knows no document {params['Name']}.")
+        return {"DocumentVersions": [
+            {"Name": engine.PACKAGE, "DocumentVersion": str(number), "VersionName": version, "IsDefaultVersion": version == engine.VERSIONS[-1],
+             "DocumentFormat": "JSON", "Status": "Active"} for number, version in enumerate(engine.VERSIONS, 1)]}
 
     def describe_instance_information(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """Tell the managed instances: those that run and whose role lets SSM Agent register them; all, or those of the filter InstanceIds."""

@@ -11,6 +11,8 @@ from typing import Any
 
 DOCUMENT = "AWS-ConfigureAWSPackage"
 PACKAGE = "AWSCodeDeployAgent"
+VERSIONS = ("1.7.0", "1.7.1", "1.8.0", "1.8.1")
+"""Of the package, as Distributor lists some of them; the last is the default."""
 RETRY_SECONDS = 15.0
 ATTEMPTS = 3
 

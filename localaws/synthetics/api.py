@@ -32,6 +32,7 @@ _KEPT = ("ArtifactS3Location", "ExecutionRoleArn", "Schedule", "RunConfig", "Run
          "FailureRetentionPeriodInDays", "VpcConfig", "ProvisionedResourceCleanup", "ArtifactConfig")
 _UNSERVED = ("ResourcesToReplicateTags", "BrowserConfigs", "AddReplicaLocations", "RemoveReplicaLocations", "KmsKeyArn", "VisualReference",
              "VisualReferences", "DryRunId")
+_RUNTIMES = ("syn-python-selenium-14.0",)
 _UNSERVED_CODE = ("ZipFile", "BlueprintTypes", "Dependencies")
 
 
@@ -188,6 +189,10 @@ class Api(Service):
             name = params["Name"]
             found = [_run(name, run) for run in self._canary(ctx, name)["runs"]]
         return _page(found, "CanaryRuns", params, 100)
+
+    def describe_runtime_versions(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """DescribeRuntimeVersions: the newest of Python's; a canary here runs with whichever it names."""
+        return _page([{"VersionName": name, "Description": "Python"} for name in _RUNTIMES], "RuntimeVersions", params, 100)
 
     def describe_canaries_last_run(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeCanariesLastRun."""

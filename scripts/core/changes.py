@@ -40,7 +40,10 @@ _STATEFUL = {
 
 @dataclass(frozen=True)
 class Change:
-    """One resource's change. `children` are those of a nested stack, None where CloudFormation did not look inside."""
+    """One resource's change. `children` are those of a nested stack, None where CloudFormation did not look inside.
+
+    `physical_id` of one that is added is the name that its template gives it, where it was worked out and there is one.
+    """
 
     logical_id: str
     type: str

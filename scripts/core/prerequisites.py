@@ -60,12 +60,8 @@ def check_quotas(aws: Aws, region: str, needs: Sequence[Need]) -> tuple[list[Pro
     problems, notes = [], []
     for need in needs:
         try:
-            quota = float(
-                aws.client("service-quotas", region).get_service_quota(ServiceCode=need.service_code, QuotaCode=need.quota_code)["Quota"][
-                    "Value"
-                ]
-            )
-            used = _used(aws.client("ec2", region), need)
+            quota = limit(aws.client("service-quotas", region), need)
+            used = in_use(aws.client("ec2", region), need)
         except (ClientError, BotoCoreError) as error:
             why = denied_action(error) if isinstance(error, ClientError) else None
             notes.append(
@@ -78,7 +74,22 @@ def check_quotas(aws: Aws, region: str, needs: Sequence[Need]) -> tuple[list[Pro
     return problems, notes
 
 
-def _used(ec2: Any, need: Need) -> int:
+def limit(quotas: Any, need: Need) -> float:
+    """The quota as it is applied to the account, else AWS's default: one that was never changed may have no applied value.
+
+    Source: https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
+    """
+    asked = {"ServiceCode": need.service_code, "QuotaCode": need.quota_code}
+    try:
+        return float(quotas.get_service_quota(**asked)["Quota"]["Value"])
+    except ClientError as error:
+        if error_code(error) != "NoSuchResourceException":
+            raise
+        return float(quotas.get_aws_default_service_quota(**asked)["Quota"]["Value"])
+
+
+def in_use(ec2: Any, need: Need) -> int:
+    """How many addresses or VPCs there are."""
     if need.quota_code == "L-0263D0A3":
         # Addresses that a customer brought (pools named ipv4pool-…) do not count.
         return sum(not address.get("PublicIpv4Pool", "").startswith("ipv4pool-") for address in ec2.describe_addresses()["Addresses"])

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -79,6 +80,11 @@ class AwsSession:
             )
         return _DNS_SUFFIXES[partition]
 
+
+    def expires(self) -> datetime | None:
+        """When the credentials end, as far as botocore knows: those of a role, and of AWS_CREDENTIAL_EXPIRATION. None for keys that stay."""
+        found: datetime | None = getattr(self._core.get_credentials(), "_expiry_time", None)
+        return found
 
     def assume(self, role: str, region: str) -> AwsSession:
         """The same, as `role` (sts:AssumeRole through `region`). Credentials are fetched when first needed and renewed before they end."""

@@ -165,7 +165,7 @@ class _Comparison:
         if self.old is None or name not in self.old.physical:
             child = self._child(name, properties, {}) if kind == NESTED_STACK else None
             below = None if child is None else tuple(child.changes)
-            return _Verdict("Add", child=child, change=Change(name, kind, "Add", "", (), "", "", below))
+            return _Verdict("Add", child=child, change=Change(name, kind, "Add", "", (), "", self._name(kind, properties), below))
         before = (self.old.document.get("Resources") or {}).get(name) or {}
         if before.get("Type") != kind:
             self.result.notes.append(f"{self._path(name)}: its type changes from {before.get('Type')} to {kind}, which CloudFormation refuses: "
@@ -199,6 +199,11 @@ class _Comparison:
         change = Change(name, kind, "Modify", replacement, tuple(shown), policy_action, self.old.physical[name], None,
                         recreating=tuple(sure), perhaps=tuple(perhaps))
         return _Verdict("Modify", replacement, tuple(changed), change=change)
+
+    def _name(self, kind: str, properties: Mapping[str, Any]) -> str:
+        """The name that a template gives to a resource, "" where AWS makes one up: it must not be taken."""
+        named = [properties[step] for step in self.types.identifier(kind) if step in properties]
+        return named[0] if len(named) == 1 and len(self.types.identifier(kind)) == 1 and isinstance(named[0], str) else ""
 
     def _metadata(self, resource: Mapping[str, Any], scope: Scope) -> Any:
         return scope.value(resource.get("Metadata") or {})

@@ -11,6 +11,7 @@ wire again, so that an answer which is not of AWS's shape fails the test.
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import threading
@@ -81,6 +82,7 @@ class InProcess:
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         self._session = botocore.session.Session()
+        self._session.register_component("data_loader", _models())
         self._session.set_credentials("AKIAREADER", "secret")
 
     def record(self, service: str, operation: str, answer: Answer) -> None:
@@ -173,6 +175,12 @@ class InProcess:
             return error.status, {"Content-Type": "application/xml"}, b"" if operation == "HeadObject" else text.encode()
         told = {"Content-Length": str(len(data)), "ETag": '"e"', "Content-Type": "application/zip"}
         return 200, told, b"" if operation == "HeadObject" else data
+
+
+@functools.cache
+def _models() -> Any:
+    """Botocore's service models, read once for all tests."""
+    return botocore.session.Session().get_component("data_loader")
 
 
 def _prefix(service: str) -> str:

@@ -114,16 +114,16 @@ class Writable(InProcess):
 class Place:
     """A copy of the project (or of `source`) and an empty account."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, source: Path = ROOT) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, source: Path = ROOT, aws: Writable | None = None) -> None:
         monkeypatch.setattr(api_module, "handlers", lambda: dict.fromkeys([*handlers(), "AWS::S3::Bucket", "AWS::SNS::Topic"], Things()))
-        self.root, self.aws, self.clock = folder, Writable(account=ACCOUNT), FakeClock()
+        self.root, self.aws, self.clock = folder, aws or Writable(account=ACCOUNT), FakeClock()
         for name in ("templates", "parameters", "functions", "app/canary"):
             if (source / name).is_dir():
                 shutil.copytree(source / name, folder / name)
         self.behind = Behind(self.aws)
         self.cloudformation = api_module.Api(self.behind)  # type: ignore[arg-type]
         self.cloudformation.runner.pause = self.behind.clock.advance
-        self.aws.services["cloudformation"] = self.cloudformation
+        self.aws.services = {"cloudformation": self.cloudformation}
 
     def world(self, recorder: Recorder) -> World:
         def open_aws(local: bool, environ: Any) -> Aws:
