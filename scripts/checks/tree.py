@@ -53,8 +53,15 @@ class Tree:
         return self._found[patterns]
 
     def _glob(self, patterns: Sequence[str]) -> list[str]:
-        found = {path.relative_to(self.root) for pattern in patterns for path in self.root.glob(pattern) if path.is_file()}
-        return sorted(path.as_posix() for path in found if not any(part == "__pycache__" or part.startswith(".") for part in path.parts))
+        found = set()
+        for pattern in patterns:
+            # A pattern that names a hidden folder (.github/…) means it.
+            meant = {part for part in pattern.split("/") if part.startswith(".")}
+            for path in self.root.glob(pattern):
+                parts = path.relative_to(self.root).parts
+                if path.is_file() and not any(part == "__pycache__" or (part.startswith(".") and part not in meant) for part in parts):
+                    found.add("/".join(parts))
+        return sorted(found)
 
     def text(self, path: str) -> str:
         """The text of a file; none for one that is not there or is not UTF-8."""

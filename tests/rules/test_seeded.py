@@ -29,8 +29,11 @@ from scripts.checks import cfn_lint
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDED = Path(__file__).parent / "seeded"
-# What checks read. A copy of it is small; tests, docs and build are not in it.
-PARTS = ("templates", "parameters", "buildspecs", "appspecs", "functions", "app", "scripts", ".github", ".taskcat.yml", ".pre-commit-config.yaml", "Makefile")
+# What checks read. A copy of it is small; most tests, docs and build are not in it.
+PARTS = (
+    *("templates", "parameters", "buildspecs", "appspecs", "functions", "app", "scripts", "tests/taskcat"),
+    *(".github", ".taskcat.yml", ".pre-commit-config.yaml", "Makefile"),
+)
 CFN_LINT = re.compile(r"[EWI]\d{4}")
 OURS = re.compile(r"[EWI]90\d\d")
 # Checks that look at each file by itself: a copy of its folder is enough for them.
