@@ -230,9 +230,8 @@ def of_action(wiring: Wiring, action: Action) -> Iterator[tuple[str, Place]]:
 
 def as_json(value: Any) -> Any:
     """The JSON that a template writes, with 0 or nothing for what is put in; None if it is none."""
-    text = mapping(value).get("Fn::Sub", value)
-    text = text[0] if isinstance(text, list) and text else text
-    if not isinstance(text, str):
+    text = _inlined(value)
+    if text is None:
         return None
 
     def put_in(match: re.Match[str]) -> str:
@@ -243,6 +242,24 @@ def as_json(value: Any) -> Any:
         return json.loads(re.sub(r"\$\{[^}]*\}", put_in, text))
     except ValueError:
         return None
+
+
+def _inlined(value: Any) -> str | None:
+    """The text of an Fn::Sub with the texts of its own variables in it; of two that a condition chooses from, the first."""
+    condition = mapping(value).get("Fn::If")
+    if isinstance(condition, list) and len(condition) == 3:
+        return _inlined(condition[1])
+    given = mapping(value).get("Fn::Sub", value)
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, list) or len(given) != 2 or not isinstance(given[0], str):
+        return None
+    text: str = given[0]
+    for name, inner in mapping(given[1]).items():
+        put = _inlined(inner)
+        if put is not None:
+            text = text.replace(f"${{{name}}}", put)
+    return text
 
 
 def _own(tree: Tree, build: Build) -> Iterator[str]:

@@ -54,8 +54,13 @@ _AWS = re.compile(r"(AWS|Glue|ECS|ContainerInsights|LambdaInsights|CWAgent|Cloud
 _CODE = ("functions/*.py", "buildspecs/*.py", "scripts/**/*.py")
 # The folders whose texts are about the checks, not about what is deployed.
 _NOT = ("scripts/checks/", "scripts/rules/")
-# Who reads which document: the last part of the parameter's path, the function and the name of its variable that holds the document.
-READERS = {"environment": (("functions/places.py", "read_document", ("given", "scope")), ("buildspecs/rollback_safety.py", "", ("document",)))}
+# Who reads which document, by the last part of the parameter's path: the file, the function, and its variables with where they are in the document.
+READERS: dict[str, tuple[tuple[str, str, dict[str, tuple[str, ...]]], ...]] = {
+    "environment": (
+        ("functions/places.py", "read_document", {"given": (), "scope": ("scopes", "*")}),
+        ("buildspecs/rollback_safety.py", "", {"document": ()}),
+    )
+}
 
 
 def finding(rule: str, at: Place, message: str, next_step: str) -> Finding:
@@ -384,11 +389,37 @@ def _documents(tree: Tree, wiring: Wiring) -> Iterator[Finding]:
             if not isinstance(document, dict):
                 yield finding("contract-document", at, f"{name} is no JSON object, which {file} reads", "correct the JSON")
                 return
-            keys = {str(key) for _, inner in walk(document) if isinstance(inner, dict) for key in inner}
             scope = code.functions(tree.python(file)).get(function, tree.python(file))
             for node in ast.walk(scope):
-                if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in variables:
-                    key = code.text(node.slice)
-                    if key and key not in keys:
-                        told = f"{name} has no {key}, which {file}:{node.lineno} reads; it has {', '.join(sorted(keys))}{did_you_mean(key, keys)}"
+                variable, keys = _chain(node)
+                parts = [document] if variable in variables else []
+                for key in (*variables.get(variable, ()), *keys):
+                    lacking = [part for part in parts if key != "*" and (not isinstance(part, dict) or key not in part)]
+                    if lacking:
+                        there = sorted({str(one) for part in lacking for one in mapping(part)})
+                        told = f"{name} has no {key} where {file}:{getattr(node, 'lineno', 0)} reads it; {', '.join(there)} are there{did_you_mean(key, there)}"
                         yield finding("contract-document", at, told, "correct one of them")
+                        break
+                    parts = [inner for part in parts for inner in (mapping(part).values() if key == "*" else [part[key]])]
+        if last in READERS:
+            yield from _scopes(tree, wiring, name, at, mapping(as_json(properties.get("Value"))))
+
+
+def _chain(node: ast.AST) -> tuple[str, list[str]]:
+    """("given", ["scopes", "fleet"]) of `given["scopes"]["fleet"]`; nothing of anything else."""
+    keys: list[str] = []
+    while isinstance(node, ast.Subscript) and (key := code.text(node.slice)):
+        keys.insert(0, key)
+        node = node.value
+    return (node.id, keys) if isinstance(node, ast.Name) and keys else ("", [])
+
+
+def _scopes(tree: Tree, wiring: Wiring, name: str, at: Place, document: dict[str, Any]) -> Iterator[Finding]:
+    """The scopes that stages are about, and that the document has."""
+    scopes = mapping(document.get("scopes"))
+    for action in wiring.actions:
+        scope = mapping(as_json(action.configuration.get("UserParameters"))).get("scope")
+        if isinstance(scope, str) and scopes and scope not in scopes:
+            where = tree.place(action.path, (*action.steps, "Configuration", "UserParameters"))
+            told = f"{action.stage}/{action.name} ({where}) is about {scope}, and {name} has the scopes {', '.join(scopes)}{did_you_mean(scope, scopes)}"
+            yield finding("contract-document", at, told, "correct one of them")

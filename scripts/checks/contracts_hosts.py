@@ -18,7 +18,7 @@ from scripts.core.settings import did_you_mean
 
 RULES = {
     "contract-hook-file": "The files that hooks source or run are in the bundle.",
-    "contract-hook-function": "The functions that hooks call are in the library that they source.",
+    "contract-hook-function": "The functions that hooks call are in the library that they source, and the library has no others.",
     "contract-host-variable": "Every variable that a hook needs is set by the host's file, by the hooks or by CodeDeploy.",
     "contract-host-variable-unused": "Every variable of the host's file is read by a hook.",
     "contract-host-file": "Hosts write the file that hooks read.",
@@ -86,7 +86,7 @@ def _hooks(tree: Tree) -> Iterator[Finding]:
         yield from _variables(tree, [*hooks, *shared])
 
 
-_DEFINED = re.compile(r"^\s*([a-z_][a-z0-9_]*)\(\)", re.MULTILINE)
+_DEFINED = re.compile(r"^\s*([A-Za-z_]\w*)\(\)", re.MULTILINE)
 _CALLED = re.compile(r"(?:^|[;&|({!]|\$\(|\b(?:then|do|else|if|until|while)\b)[ \t]*([a-z][a-z0-9]*_[a-z0-9_]+)(?=[ \t;)\n]|$)(?!\(\)|=)", re.MULTILINE)
 
 
@@ -101,6 +101,13 @@ def _functions(tree: Tree, hooks: list[str], shared: list[str]) -> Iterator[Find
                 at = Place(hook, _line(plain, match.start(1)))
                 told = f"{hook} calls {match[1]}, and neither it nor {', '.join(shared)} has such a function{did_you_mean(match[1], own)}"
                 yield finding("contract-hook-function", at, told, "correct the name")
+    everything = "\n".join(code.unquoted(tree.text(file)) for file in (*hooks, *shared))
+    for file in shared:
+        for match in _DEFINED.finditer(tree.text(file)):
+            # A name without an underscore may be a program's where it is called; where it is defined it is not.
+            if len(re.findall(rf"(?<![\w-]){match[1]}(?![\w-])", everything)) == 1:
+                told = f"{file} has the function {match[1]}, and no hook calls it ({', '.join(hooks)})"
+                yield finding("contract-hook-function", Place(file, _line(tree.text(file), match.start(1))), told, "correct the name, or remove it")
 
 
 def _variables(tree: Tree, scripts: list[str]) -> Iterator[Finding]:
