@@ -86,7 +86,7 @@ def _refusals(template: dict[str, Any], values: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("name", FILES)
 def test_values_fit_the_template(name: str, local: bool) -> None:
     settings = _settings(name, local)
-    assert set(settings) - {"waves"} == {"template", "account", "regions", "needs", "parameters", "region_parameters", "tags"}
+    assert set(settings) - {"waves"} == {"template", "account", "deployer", "regions", "needs", "parameters", "region_parameters", "tags"}
     assert re.fullmatch(r"\d{12}", settings["account"])
     for region in settings["regions"]:
         assert _misfits(_template(settings["template"])["Parameters"], _values(settings, region)) == []
@@ -122,8 +122,9 @@ def test_references_name_outputs(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_local_overlay_changes_sizes_and_waits_alone(name: str) -> None:
     overlay = read_yaml((FOLDER / "local" / f"{name}.yaml").read_text())
-    assert set(overlay) <= {"account", "parameters", "region_parameters"}
+    assert set(overlay) <= {"account", "deployer", "parameters", "region_parameters"}
     assert overlay["account"] == "000000000000"
+    assert overlay["deployer"] is True or overlay["deployer"] == "true", "nobody deploys as root, locally either"
     changed = set(overlay.get("parameters", {})).union(*overlay.get("region_parameters", {"": {}}).values())
     assert changed <= LOCAL
 
