@@ -71,11 +71,10 @@ def _judge_image(place: Place, name: str, described: dict[str, Any], look: str) 
     elif not title.startswith("al2023-ami-"):
         yield warn(f"AmiId: {name} is {title}, not Amazon Linux 2023", "user data and hooks are written for that", f"an exact id of today: {look}")
     elif title.startswith("al2023-ami-minimal"):
-        yield fail(
+        yield warn(
             f"AmiId: {name} is {title}",
-            "the minimal image has no SSM agent: the CodeDeploy agent is never installed, and no host signals",
-            f"the standard one: {look}",
-            "https://docs.aws.amazon.com/linux/al2023/ug/AMI-minimal-and-standard-differences.html",
+            "without the SSM agent in it, as the standard image has one, the CodeDeploy agent is never installed and no host signals",
+            f"see that it has one, or the standard image: {look}",
         )
     else:
         yield ok(f"the image {name} is {title}")
@@ -179,7 +178,7 @@ def disks(place: Place) -> Iterable[Finding]:
                 )
             ]
         policy = place.client("kms").get_key_policy(KeyId=name, PolicyName="default")["Policy"]
-        if _lets_auto_scaling(json.loads(policy)):
+        if _lets_auto_scaling(json.loads(policy)) or _granted(place.client("kms"), name):
             found.append(ok(f"the account's key for disks, {name}, lets Auto Scaling use it"))
         else:
             found.append(
@@ -202,6 +201,12 @@ def _lets_auto_scaling(policy: dict[str, Any]) -> bool:
         if statement.get("Effect") == "Allow" and ("AWSServiceRoleForAutoScaling" in text or '"*"' in text):
             return True
     return False
+
+
+def _granted(kms: Any, key: str) -> bool:
+    """Whether a grant lets Auto Scaling use the key: https://repost.aws/knowledge-center/kms-launch-ec2-instance"""
+    pages = kms.get_paginator("list_grants").paginate(KeyId=key)
+    return any("AWSServiceRoleForAutoScaling" in grant.get("GranteePrincipal", "") for page in pages for grant in page["Grants"])
 
 
 def agent(place: Place) -> Iterable[Finding]:

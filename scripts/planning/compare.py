@@ -245,7 +245,7 @@ class _Comparison:
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The properties whose values differ, or may."""
-    return [name for name in {**old, **new} if old.get(name) != new.get(name) or {UNKNOWN, FRESH} & tokens(new.get(name))]
+    return [name for name in sorted({**old, **new}) if old.get(name) != new.get(name) or {UNKNOWN, FRESH} & tokens(new.get(name))]
 
 
 def _differs(old: Any, new: Any) -> bool:

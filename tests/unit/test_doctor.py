@@ -85,6 +85,8 @@ class Account(Place):
         say("cloudwatch", "DescribeAlarms", {"MetricAlarms": [], "CompositeAlarms": []})
         say("cloudwatch", "ListDashboards", {"DashboardEntries": []})
         say("ssm", "GetParameters", {"Parameters": [], "InvalidParameters": []})
+        path = self.root / LOCAL
+        path.write_text(path.read_text(encoding="utf-8").replace("\ndeployer: true\n", "\n"), encoding="utf-8")
         self.edit(LOCAL, 'account: "000000000000"', 'account: "000000000000"\nregions: [us-east-1]')
 
     def answer(self, service: str, operation: str, answer: Any) -> None:
@@ -175,10 +177,11 @@ def policy(principal: Any) -> dict[str, Any]:
     return {"Policy": json.dumps({"Statement": [{"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"}]})}
 
 
-def own_key(account: Account, described: dict[str, Any], principal: Any) -> None:
+def own_key(account: Account, described: dict[str, Any], principal: Any, grants: list[dict[str, Any]] | None = None) -> None:
     account.answer("ec2", "GetEbsDefaultKmsKeyId", {"KmsKeyId": "arn:aws:kms:us-east-1:000000000000:key/k"})
     account.answer("kms", "DescribeKey", described)
     account.answer("kms", "GetKeyPolicy", policy(principal))
+    account.answer("kms", "ListGrants", {"Grants": grants or []})
 
 
 def issued(account: Account, **more: Any) -> None:
@@ -284,7 +287,7 @@ WRONG: list[tuple[str, Wrong, str, str]] = [
         "is not of Amazon's, but of 9999",
     ),
     ("another system", lambda a: a.answer("ec2", "DescribeImages", image(Name="amzn2-ami-hvm")), "warn", "is amzn2-ami-hvm, not Amazon Linux 2023"),
-    ("minimal image", lambda a: a.answer("ec2", "DescribeImages", image(Name="al2023-ami-minimal-2023")), "fail", "is al2023-ami-minimal-2023"),
+    ("minimal image", lambda a: a.answer("ec2", "DescribeImages", image(Name="al2023-ami-minimal-2023")), "warn", "is al2023-ami-minimal-2023"),
     (
         "deprecated image",
         lambda a: a.answer("ec2", "DescribeImages", image(DeprecationTime="2025-12-31T00:00:00.000Z")),
@@ -408,6 +411,10 @@ RIGHT: list[tuple[str, Wrong]] = [
         lambda a: own_key(a, key(), {"AWS": f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/x/AWSServiceRoleForAutoScaling"}),
     ),
     ("key of disks for everyone in the account", lambda a: own_key(a, key(), {"AWS": "*"})),
+    (
+        "key of disks is granted to Auto Scaling's role",
+        lambda a: own_key(a, key(), {"AWS": "root"}, [{"GranteePrincipal": "arn:aws:iam::1:role/aws-service-role/x/AWSServiceRoleForAutoScaling"}]),
+    ),
     ("key of disks is AWS's", lambda a: own_key(a, key(manager="AWS"), {})),
     ("certificate", issued),
     ("existing network", network),
