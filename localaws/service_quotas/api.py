@@ -22,6 +22,9 @@ _DEFAULTS = {
     ("codebuild", "L-4DDC4A99"): ("Concurrently running builds for Linux/Large environment", 2.0),
 }
 
+_DEFAULT_ONLY = frozenset({"codebuild"})
+"""Services whose quotas have no applied value until somebody asks for more: GetServiceQuota does not know them then."""
+
 
 class Api(Service):
     """The service's two operations."""
@@ -33,14 +36,16 @@ class Api(Service):
         return [(f"servicequotas:{operation}", f"arn:aws:servicequotas:{ctx.region}:{ctx.account}:{params['ServiceCode']}/{params['QuotaCode']}")]
 
     def get_service_quota(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
-        """Return a quota; raises NoSuchResourceException for one that is not known here."""
+        """Return a quota as it is applied; raises NoSuchResourceException for one that is not, or not known here."""
+        if params["ServiceCode"] in _DEFAULT_ONLY:
+            raise ServiceError("NoSuchResourceException", f"The quota {params['QuotaCode']} of {params['ServiceCode']} has no applied value.")
+        return self.get_aws_default_service_quota(ctx, params)
+
+    def get_aws_default_service_quota(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
+        """Return a quota's default, which is what applies here; raises NoSuchResourceException for one that is not known here."""
         known = _DEFAULTS.get((params["ServiceCode"], params["QuotaCode"]))
         if known is None:
             raise ServiceError("NoSuchResourceException", f"The quota {params['QuotaCode']} of {params['ServiceCode']} does not exist.")
         arn = f"arn:aws:servicequotas:{ctx.region}:{ctx.account}:{params['ServiceCode']}/{params['QuotaCode']}"
         return {"Quota": {"ServiceCode": params["ServiceCode"], "QuotaCode": params["QuotaCode"], "QuotaName": known[0], "QuotaArn": arn,
                           "Value": known[1], "Unit": "None", "Adjustable": True, "GlobalQuota": False}}
-
-    def get_aws_default_service_quota(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
-        """Return a quota's default, which is what applies here."""
-        return self.get_service_quota(ctx, params)

@@ -18,3 +18,11 @@ STATUS = (*STACKS, *NAME, *LEDGER, *RUNNING, *PIPELINE, "codepipeline:GetPipelin
 HISTORY = (*STACKS, *NAME, "dynamodb:Query", "dynamodb:BatchGetItem", *PIPELINE, "codepipeline:ListActionExecutions")
 # What it takes to work a plan out; making the change set instead takes more than reading.
 PLAN = (*STACKS, *NAME, "cloudformation:GetTemplate", "cloudformation:ListStackResources")
+# Without any of these the rest is still looked at. A certificate, a network, a connection only where the parameters name one.
+DOCTOR = (*STACKS, *NAME, "ec2:DescribeAvailabilityZones", "ec2:DescribeRegions", "servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota",
+          "ec2:DescribeAddresses", "ec2:DescribeVpcs", "ec2:DescribeSubnets", "ec2:DescribeNatGateways", "ec2:DescribeInstances",
+          "elasticloadbalancing:DescribeLoadBalancers", "ec2:DescribeImages", "ec2:DescribeInstanceTypes", "ec2:DescribeInstanceTypeOfferings",
+          "ec2:GetEbsDefaultKmsKeyId", "kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListGrants", "ssm:ListDocumentVersions", "ssm:GetParameters",
+          "cloudwatch:DescribeAlarms", "cloudwatch:ListDashboards", "synthetics:GetCanary", "synthetics:DescribeRuntimeVersions",
+          "acm:DescribeCertificate", "codeconnections:GetConnection", "iam:GetRole", "iam:GetPolicy", "iam:SimulatePrincipalPolicy",
+          "s3:GetBucketPublicAccessBlock", "s3:GetBucketOwnershipControls")

@@ -19,7 +19,7 @@ import pytest
 import shipping
 from botocore.exceptions import ClientError
 
-from scripts import demo, history, status
+from scripts import demo, doctor, history, plan, status
 from scripts.core import reads, world
 from scripts.core.console import Console
 from scripts.core.session import open_session
@@ -41,7 +41,7 @@ class Reader:
     def may(self, *without: str) -> None:
         """Give the role all that it needs but this."""
         # Objects of the store are read by version; the local AWS asks for either name. A policy on '*': what is tried is which actions are called.
-        actions = {*reads.STATUS, *reads.HISTORY, "s3:GetObject", "kms:Decrypt"} - set(without)
+        actions = {*reads.STATUS, *reads.HISTORY, *reads.PLAN, *reads.DOCTOR, "s3:GetObject", "kms:Decrypt"} - set(without)
         statement = {"Effect": "Allow", "Action": sorted(actions), "Resource": "*"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self.iam.put_role_policy(RoleName=self.role, PolicyName="Read", PolicyDocument=document)
@@ -94,6 +94,25 @@ def test_status_says_what_runs_where_by_reading_alone(delivery: demo.Demonstrati
         assert {host["status"] for host in group["instances"]} == {"Succeeded"}
     assert found["stages"] == ["OneBox", "Wave1", "Wave2"]
     assert {alarm["state"] for alarm in found["alarms"] if alarm["composite"]} == {"OK"}
+
+
+def test_a_plan_is_worked_out_by_reading_alone(reader: Reader) -> None:
+    document = reader.document(plan, "prod")
+    assert (document["schema"], document["lost"]) == (1, [])
+    assert {(stack["how"], stack["status"]) for stack in document["stacks"]} == {("no change", "CREATE_COMPLETE")}
+
+
+@pytest.mark.parametrize("environment", ["prod", "pipeline"])
+def test_nothing_stands_in_the_way_of_what_is_deployed(reader: Reader, environment: str) -> None:
+    document = reader.document(doctor, environment)
+    assert [one for one in document["findings"] if one["level"] != "ok"] == []
+    assert document["seconds"] < 10
+
+
+def test_what_a_new_environment_needs_is_read_with_these_permissions(reader: Reader) -> None:
+    # Beta is in the tree and deployed by no case but its own: its names are looked up, and its canary's runtime is not (it has none).
+    document = reader.document(doctor, "beta")
+    assert [one for one in document["findings"] if one["level"] not in ("ok", "warn")] == []
 
 
 def test_status_takes_less_than_three_seconds(reader: Reader) -> None:
