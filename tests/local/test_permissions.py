@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import shipping
 
 from scripts import demo
 from scripts.demonstration import environments
@@ -273,9 +274,28 @@ def calm(delivery: demo.Demonstration) -> Iterator[None]:
         applicationName=place.application, deploymentGroupName=place.groups["fleet"])["deploymentGroupInfo"]
     before = delivery.commits(place, "fleet")
     yield
+    _at_rest(delivery)
     info = _ended(delivery, _deploy(delivery, group["targetRevision"], deploymentConfigName="CodeDeployDefault.OneAtATime"))
     assert info["status"] == "Succeeded", info
     assert delivery.commits(place, "fleet") == before
+
+
+@pytest.fixture
+def at_rest(delivery: demo.Demonstration) -> None:
+    """Nothing goes on in gamma: a deployment that failed is a reason to go back for the reconciler, which stops what else is deployed meanwhile."""
+    _at_rest(delivery)
+
+
+def _at_rest(delivery: demo.Demonstration) -> None:
+    place = _gamma(delivery)
+    client = delivery.aws.client("codedeploy", place.region)
+
+    def quiet() -> bool:
+        going_on = client.list_deployments(applicationName=place.application, deploymentGroupName=place.groups["fleet"],
+                                           includeOnlyStatuses=["Created", "Queued", "InProgress"])["deployments"]
+        return not going_on and not delivery.control.record("gamma").get("rollback")
+
+    shipping.until("gamma at rest", quiet, 900, 1)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +316,7 @@ def deployment_role(delivery: demo.Demonstration) -> Role:
     pytest.param("elasticloadbalancing:DeregisterTargets", "IAM_ROLE_PERMISSIONS", id="elasticloadbalancing:DeregisterTargets", marks=_EVERY),
     pytest.param("elasticloadbalancing:RegisterTargets", "IAM_ROLE_PERMISSIONS", id="elasticloadbalancing:RegisterTargets", marks=_EVERY),
 ])
-@pytest.mark.usefixtures("calm")
+@pytest.mark.usefixtures("calm", "at_rest")
 def test_without_it_codedeploy_fails_the_deployment(delivery: demo.Demonstration, deployment_role: Role, taken: str, code: str) -> None:
     place = _gamma(delivery)
     last = delivery.aws.client("codedeploy", place.region).get_deployment_group(
@@ -321,7 +341,7 @@ def host_role(delivery: demo.Demonstration) -> Role:
     pytest.param("ecr:GetDownloadUrlForLayer", "BeforeInstall", id="ecr:GetDownloadUrlForLayer", marks=_EVERY),
     pytest.param("ssm:GetParametersByPath", "AfterInstall", id="ssm:GetParametersByPath", marks=_EVERY),
 ])
-@pytest.mark.usefixtures("calm")
+@pytest.mark.usefixtures("calm", "at_rest")
 def test_without_it_the_first_host_fails(
         delivery: demo.Demonstration, host_role: Role, undeployed: Undeployed, taken: str, event: str) -> None:
     with host_role.without(taken):
