@@ -33,7 +33,7 @@ SOURCES = {
     "contract-user-parameters": _PIPELINE + "action-reference-Lambda.html",
     "contract-deploy-target": _PIPELINE + "action-reference-CodeDeploy.html",
     "contract-slot": _PIPELINE + "actions-create-cross-region.html",
-    "contract-slot-condition": "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference-conditions.html",
+    "contract-slot-condition": "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-conditions.html",
 }
 
 # CodePipeline keeps so many characters of an artifact's name in its key.

@@ -19,7 +19,6 @@ SYNTAX = "https://docs.github.com/en/actions/reference/workflows-and-actions/wor
 EVENTS = "https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows"
 SECRETS = "https://docs.github.com/en/actions/how-tos/write-workflows/choose-what-workflows-do/use-secrets"
 CHECKOUT = "https://github.com/actions/checkout#usage"
-SARIF = "https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/uploading-a-sarif-file-to-github"
 PRE_COMMIT = "https://pre-commit.com/#repository-local-hooks"
 
 RULES = {
@@ -31,7 +30,7 @@ RULES = {
     "workflow-trigger": "No workflow runs a stranger's code with the repository's rights: no pull_request_target, no workflow_run.",
     "workflow-injection": "No command has a ${{ … }} in it: its text becomes part of the script, whoever wrote it.",
     "workflow-secret": "No workflow takes a secret: what runs on pull requests needs none.",
-    "workflow-credentials": "A checkout keeps no credentials: they would be in .git for all later steps, and in what is uploaded.",
+    "workflow-credentials": "A checkout keeps no credentials: git would have them in all later steps (up to v5 in .git, and so in what is uploaded).",
     "workflow-command": "Workflows run `make` and nothing else, as people do.",
     "workflow-target": "Every target that a workflow makes is in the Makefile.",
     "workflow-runner": "A runner has a version: `-latest` becomes another system from one day to the next.",
@@ -150,7 +149,7 @@ def _action(tree: Tree, path: str, at: tuple[Step, ...], step: dict[str, Any]) -
         elif not _VERSION.search(text.partition(use)[2]):
             yield _found(tree, path, where, "workflow-action-version", f"nobody can tell which release {use} is", "write it behind, as # v1.2.3")
     if use.startswith("actions/checkout@") and str(mapping(step.get("with")).get("persist-credentials", "true")) != "false":
-        yield _found(tree, path, where, "workflow-credentials", "the token stays in .git/config for every later step", "with: persist-credentials: false")
+        yield _found(tree, path, where, "workflow-credentials", "the token stays where git finds it, for every later step", "with: persist-credentials: false")
 
 
 def _command(tree: Tree, path: str, at: tuple[Step, ...], text: str, targets: frozenset[str]) -> Iterator[Finding]:
