@@ -161,7 +161,8 @@ def test_questions_are_kept_once_each_and_not_without_end() -> None:
     for number in range(100):
         for _ in range(2):
             asked.note(SimpleNamespace(principal_arn=f"arn:aws:sts::1:assumed-role/role/{number}", action="s3:GetObject", region="us-east-1",
-                                       resource_arn=f"arn:aws:s3:::bucket/{number}", service_context={"s3:prefix": None, "s3:tls": "1.2"}), True)
+                                       resource_arn=f"arn:aws:s3:::bucket/{number}", service_context={"s3:prefix": None, "s3:tls": "1.2"},
+                                       principal_keys={}), True)
     found = asked.report()
     assert 1 < len(found) < 20
     assert found[0] == {"principal": "arn:aws:sts::1:assumed-role/role/0", "region": "us-east-1", "action": "s3:GetObject",

@@ -195,7 +195,7 @@ def test_permissions_name_the_resource_types_of_the_service_authorization_refere
 
 def test_every_served_operation_is_one_of_the_model() -> None:
     known = {"_" + "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_") for name in MODEL.operation_names}
-    helpers = {"handle_command", "on_instance_launching", "on_instance_terminating", "work", "start", "stop", "dump", "load", "permissions"}
+    helpers = {"absent_after", "handle_command", "on_instance_launching", "on_instance_terminating", "work", "start", "stop", "dump", "load", "permissions"}
     served = {name for name in vars(Api) if not name.startswith("_") and callable(getattr(Api, name))} - helpers
     assert served
     assert not {f"_{name}" for name in served} - known
