@@ -3,7 +3,8 @@
 A *stack record* is plain data, so that it can be dumped: StackId, StackName, ParentId, RootId, template (text), description,
 parameters (bound), tags, capabilities, role_arn, rollback (RollbackConfiguration), disable_rollback, status, reason, created,
 updated, deleted, resources (logical id → resource record, see engine), outputs (name → {value, description, export}), imports
-(export names in use), operation (of the update that is under way or failed in rollback, else None).
+(export names in use), operation (of the update that is under way or failed in rollback, else None), protected (termination
+protection: a root's, which holds for the stacks below it; records of earlier versions have none).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def new_record(stack_id: str, now: float, parent: Mapping[str, Any] | None = Non
             "RootId": (parent["RootId"] or parent["StackId"]) if parent else None, "template": "", "description": "",
             "parameters": {}, "tags": {}, "capabilities": [], "role_arn": None, "rollback": {}, "disable_rollback": False,
             "status": "", "reason": "", "created": now, "updated": None, "deleted": None, "resources": {}, "outputs": {},
-            "imports": [], "operation": None}
+            "imports": [], "operation": None, "protected": False}
 
 
 def pseudo(stack_id: str) -> dict[str, Any]:

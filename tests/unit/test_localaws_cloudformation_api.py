@@ -250,6 +250,32 @@ def test_states_that_do_not_allow_an_operation(cloud: Cloud) -> None:
     assert cloud.status("s") == "CREATE_COMPLETE"
 
 
+def test_a_protected_stack_is_not_deleted_nor_what_is_nested_in_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.aws.templates["one"] = text({"A": topic()})
+    root = cloud("CreateStack", StackName="s", TemplateBody=text({"One": child("one")}))["StackId"]
+    nested = cloud("DescribeStackResources", StackName="s")["StackResources"][0]["PhysicalResourceId"]
+    name = nested.split("/")[1]
+    assert "root stack" in cloud.refused("UpdateTerminationProtection", StackName=nested, EnableTerminationProtection=True)
+    assert cloud.refused("UpdateTerminationProtection", StackName="no", EnableTerminationProtection=True) \
+        == "ValidationError: Stack [no] does not exist"
+    assert cloud("UpdateTerminationProtection", StackName="s", EnableTerminationProtection=True) == {"StackId": root}
+    assert list(cloud.api.permissions("UpdateTerminationProtection", {"StackName": "s"}, CTX)) \
+        == [("cloudformation:UpdateTerminationProtection", root)]
+    again = Cloud(monkeypatch)
+    again.api.load(json.loads(json.dumps(cloud.api.dump())))
+    again.aws.templates = {"two": text({"B": topic()})}
+    for stack, called in (("s", "s"), (root, "s"), (nested, name)):
+        assert again("DescribeStacks", StackName=stack)["Stacks"][0]["EnableTerminationProtection"] is True
+        assert again.refused("DeleteStack", StackName=stack) \
+            == f"ValidationError: Stack [{called}] cannot be deleted while TerminationProtection is enabled"
+    again("UpdateStack", StackName="s", TemplateBody=text({"Two": child("two")}))  # an update may remove a nested stack
+    assert again.status("s") == "UPDATE_COMPLETE" and again.status(nested) == "DELETE_COMPLETE"
+    again("UpdateTerminationProtection", StackName="s", EnableTerminationProtection=False)
+    again("DeleteStack", StackName="s")
+    assert again.status(root) == "DELETE_COMPLETE"
+    assert "DELETE_COMPLETE" in again.refused("UpdateTerminationProtection", StackName=root, EnableTerminationProtection=True)
+
+
 def test_iam_resources_need_a_capability(cloud: Cloud) -> None:
     role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}}
     named = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}, "RoleName": "r"}}
