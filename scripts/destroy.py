@@ -137,6 +137,8 @@ def _show(run: Destroy, found: list[list[Found]]) -> None:
     here.console.line(
         table([(one.item.stack_name, one.item.region, one.stack.status, f"{one.total} resources") for step in found for one in step])
     )
+    for one in (one for step in found for one in step if one.stack.protected):
+        here.console.line(f"  {one.item.stack_name} ({one.item.region}) is protected against deletion: that is lifted right before")
     kept = [(item.logical_id, item.type, one.item.region, item.physical_id, item.why) for step in found for one in step for item in one.kept]
     if kept:
         here.console.line("These stay in the account:")
@@ -171,9 +173,8 @@ def _remove(run: Destroy, step: Sequence[Found], board: Board) -> None:
         stack = one.stack
         if stacks.next_step(stack.status) is stacks.Step.WAIT and not stack.status.startswith("DELETE"):
             here.console.line(f"{stack.name} ({one.item.region}) is {stack.status}: waiting for that first")
-            driver.watch(
-                stack.id, watch.mark_of_running_operation(driver.cloudformation, stack.id), recover.label(driver.region, stack.name)
-            )
+            begun = watch.mark_of_running_operation(driver.cloudformation, stack.id)
+            stack = driver.watch(stack.id, begun, recover.label(driver.region, stack.name)).stack
         return recover.delete(driver, stack, "deleting", one.total)
 
     outcomes = parallel.each({f"{one.item.region} {one.item.stack_name}": partial(remove, one) for one in step}, here.clock)

@@ -41,6 +41,8 @@ class Request:
     monitor_minutes: int = 0
     no_shortcut: bool = False
     names_roles: bool = False
+    # Whether the stack cannot be deleted once it is as asked for. What is protected stays so: only a destroy lifts it.
+    protected: bool = False
     description: str = "made by make deploy"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.core import changesets, stacks, watch
+from scripts.core import changesets, protection, stacks, watch
 from scripts.core.clock import Clock
 from scripts.core.errors import CommandError
 from scripts.core.progress import Board, Progress
@@ -122,7 +122,9 @@ def _continue_rollback(driver: Driver, stack: Stack) -> None:
 
 
 def delete(driver: Driver, stack: Stack, total_label: str, total: int = 0) -> watch.Watched:
-    """Deletes a stack and watches it go. CommandError with the first cause when it does not."""
+    """Deletes a stack, a protected one too, and watches it go. CommandError with the first cause when it does not."""
+    if protection.turn(driver.cloudformation, driver.region, stack, on=False):
+        driver.say(f"{stack.name} ({driver.region}): its protection against deletion is lifted")
     begun = watch.mark(driver.cloudformation, stack.id)
     driver.cloudformation.delete_stack(StackName=stack.id)
     watched = driver.watch(stack.id, begun, f"{label(driver.region, stack.name)} {total_label}", total)

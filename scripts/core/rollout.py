@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
-from scripts.core import changes, changesets, parallel, recover, stacks, watch
+from scripts.core import changes, changesets, parallel, protection, recover, stacks, watch
 from scripts.core.changesets import ChangeSet, Request
 from scripts.core.clock import Clock, duration
 from scripts.core.console import Console
@@ -147,6 +147,11 @@ def _execute(to_do: Mapping[str, Planned], console: Console, clock: Clock, verdi
         console.line(f"{name} ({region}): {watched.stack.status} in {duration(watched.seconds)}")
         if watched.stack.status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             errors.append(failure(name, region, watched))
+            continue
+        try:
+            _protect(to_do[region], watched.stack)
+        except CommandError as unprotected:
+            errors.append(unprotected)
     if errors:
         for error in errors[:-1]:
             console.error(f"Error: {error}")
@@ -190,4 +195,12 @@ def _after(plan: Planned) -> Stack:
         raise CommandError(
             f"{plan.request.stack_name} ({plan.driver.region}) is not there after its deploy", "somebody removed it", "deploy again"
         )
+    if plan.change_set is None:
+        _protect(plan, stack)
     return stack
+
+
+def _protect(plan: Planned, stack: Stack) -> None:
+    """A stack that is as asked for cannot be deleted by mistake, where that is asked for."""
+    if plan.request.protected and protection.turn(plan.driver.cloudformation, plan.driver.region, stack, on=True):
+        plan.driver.say(f"{stack.name} ({plan.driver.region}): protected against deletion")

@@ -28,7 +28,8 @@ class Roots:
     """An environment with its templates read and its values checked as far as the files alone allow.
 
     `tools` is where what environments share lives (the pipeline's file; without one, the environment itself); `sources` are the other
-    environments whose outputs it takes; `readers` are the other accounts that have environments, and read the release stores.
+    environments whose outputs it takes; `readers` are the other accounts that have environments, and read the release stores; `protected`
+    are the needed roots, by name and Region, on which a protected environment stands.
     """
 
     environment: Environment
@@ -37,6 +38,7 @@ class Roots:
     tools: Environment
     sources: Mapping[str, Environment]
     readers: tuple[str, ...]
+    protected: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def involved(self) -> tuple[Environment, ...]:
@@ -83,7 +85,7 @@ def load(root: Path, name: str, local: bool) -> Roots:
         problems += [*_check_accounts(environment, who), *_check_slots(environment, others)]
     if problems:
         raise BadInput(f"{environment.file} does not fit templates/{environment.template}.yaml", _unique(problems))
-    return Roots(environment, template, needed, tools, {other: others[other] for other in sorted(used)}, who)
+    return Roots(environment, template, needed, tools, {other: others[other] for other in sorted(used)}, who, _protected(everywhere.values()))
 
 
 def regions_of(environment: Environment, need: str) -> tuple[str, ...]:
@@ -105,6 +107,12 @@ def owner(user: Environment, environments: Mapping[str, Environment]) -> Environ
 def readers(environments: Iterable[Environment], tools_account: str) -> tuple[str, ...]:
     """The accounts of environments other than the tools account; a placeholder is nobody to let in."""
     return tuple(sorted({environment.account for environment in environments} - {tools_account, placeholders.ACCOUNT}))
+
+
+def _protected(environments: Iterable[Environment]) -> frozenset[tuple[str, str]]:
+    """What protected environments need, whoever deploys it; one in the placeholder's account stands on nothing."""
+    standing = [one for one in environments if one.protected and one.account != placeholders.ACCOUNT]
+    return frozenset((need, region) for one in standing for need in one.needs for region in regions_of(one, need))
 
 
 def _references(environment: Environment) -> list[tuple[str, Reference]]:
@@ -236,6 +244,7 @@ def needed_request(roots: Roots, need: str, region: str) -> Request:
         tags=environment.tags,
         nested=False,
         no_shortcut=_is_open_ended(template),
+        protected=(need, region) in roots.protected,
     )
 
 
@@ -257,6 +266,7 @@ def root_request(roots: Roots, region: str, package: packaging.Package, values: 
         nested=bool(roots.template.children),
         monitor_minutes=roots.environment.monitor_minutes,
         no_shortcut=_is_open_ended(roots.template),
+        protected=roots.environment.protected,
     )
 
 

@@ -1,7 +1,7 @@
 """`parameters/<environment>.yaml`, with `parameters/local/<environment>.yaml` laid over it on the local AWS.
 
-Keys: template, account, role, deployer, regions, waves, needs, parameters, region_parameters, tags, monitor_minutes. Mappings are merged, lists
-replaced. An overlay that says `account` or `regions` and not `role` or `waves` takes those of the file below only as far as they fit.
+Keys: template, account, role, deployer, protected, regions, waves, needs, parameters, region_parameters, tags, monitor_minutes. Mappings are
+merged, lists replaced. An overlay that says `account` or `regions` and not `role` or `waves` takes those of the file below only as far as they fit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from scripts.core import constraints, documents, references
 from scripts.core.errors import BadInput, Problem, WrongUse
 from scripts.core.templates import ParameterSpec, Template, as_text
 
-_KEYS = ("template", "account", "role", "deployer", "regions", "waves", "needs", "parameters", "region_parameters", "tags", "monitor_minutes")
+_KEYS = (
+    "template", "account", "role", "deployer", "protected", "regions", "waves", "needs", "parameters", "region_parameters", "tags", "monitor_minutes",
+)
+_FLAGS = {"deployer": "write true, after make deployer", "protected": "write true, where a stack must not be deleted by mistake"}
 _REQUIRED = ("template", "account", "regions", "parameters")
 
 
@@ -42,6 +45,8 @@ class Environment:
     file: str
     # Whether deploy, package and destroy act as the account's role of that name, which `make deployer` makes.
     deployer: bool = False
+    # Whether deploy protects its root stacks, and the release stores below them, against deletion; destroy lifts that.
+    protected: bool = False
 
     @property
     def service(self) -> str:
@@ -154,8 +159,13 @@ def from_document(name: str, document: Mapping[str, Any], file: str, also_declar
         tags=_texts(document.get("tags") or {}),
         monitor_minutes=int(document.get("monitor_minutes") or 0),
         file=file,
-        deployer=as_text(document.get("deployer") or False) == "true",
+        deployer=_flag(document, "deployer") == "true",
+        protected=_flag(document, "protected") == "true",
     )
+
+
+def _flag(document: Mapping[str, Any], key: str) -> str:
+    return as_text(document.get(key) or False)
 
 
 def _shape_faults(document: Mapping[str, Any], file: str) -> list[Problem]:
@@ -180,8 +190,9 @@ def _value_faults(document: Mapping[str, Any], file: str, regions: set[str]) -> 
             Problem(f"{file}: account", f"{account!r} is not an account id of 12 digits", "aws sts get-caller-identity --query Account")
         )
     problems += [*_role_faults(document, file), *_wave_faults(document, file)]
-    if as_text(document.get("deployer") or False) not in ("true", "false"):
-        problems.append(Problem(f"{file}: deployer", f"{document['deployer']!r} is neither true nor false", "write true, after make deployer"))
+    for key, step in _FLAGS.items():
+        if _flag(document, key) not in ("true", "false"):
+            problems.append(Problem(f"{file}: {key}", f"{document[key]!r} is neither true nor false", step))
     if not re.fullmatch(r"\d{1,3}", minutes) or int(minutes) > 180:
         problems.append(Problem(f"{file}: monitor_minutes", f"{minutes!r} is not a number of minutes from 0 to 180"))
     for region in by_region:

@@ -28,6 +28,8 @@ class Stack:
     role: str = ""
     triggers: tuple[str, ...] = ()
     """ARNs of the alarms on which an operation is rolled back."""
+    protected: bool = False
+    """Whether DeleteStack is refused (termination protection)."""
 
 
 class Step(Enum):
@@ -98,6 +100,7 @@ def from_description(stack: Mapping[str, Any]) -> Stack:
         changed=stack.get("LastUpdatedTime") or stack.get("CreationTime"),
         role=stack.get("RoleARN", ""),
         triggers=tuple(item["Arn"] for item in stack.get("RollbackConfiguration", {}).get("RollbackTriggers", ())),
+        protected=bool(stack.get("EnableTerminationProtection")),
     )
 
 

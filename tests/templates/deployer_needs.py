@@ -37,7 +37,7 @@ NOT_NEEDED = {
     r"ec2:Get\*|ssm:Get\*": "images by parameter and instance types by requirement: launch templates name both",
     r"managed-fleets:.*": "fleets of AWS's own making",
     r"vpc-lattice:.*|vpce:AllowMultiRegion": "VPC Lattice and endpoints into other Regions",
-    r"cloudformation:(SetStackPolicy|UpdateTerminationProtection)": "a nested stack's own policy and protection",
+    r"cloudformation:SetStackPolicy": "a nested stack's own policy",
     r"codedeploy:(CreateDeployment|StopDeployment|GetApplicationRevision|RegisterApplicationRevision|RegisterOnPremisesInstance)":
         "Deployment and on-premises instances: releases are the pipeline's",
     r"codepipeline:(Disable|Enable)StageTransition": "DisableInboundStageTransitions",

@@ -86,7 +86,7 @@ def _refusals(template: dict[str, Any], values: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("name", FILES)
 def test_values_fit_the_template(name: str, local: bool) -> None:
     settings = _settings(name, local)
-    assert set(settings) - {"waves"} == {"template", "account", "deployer", "regions", "needs", "parameters", "region_parameters", "tags"}
+    assert set(settings) - {"waves", "protected"} == {"template", "account", "deployer", "regions", "needs", "parameters", "region_parameters", "tags"}
     assert re.fullmatch(r"\d{12}", settings["account"])
     for region in settings["regions"]:
         assert _misfits(_template(settings["template"])["Parameters"], _values(settings, region)) == []
@@ -259,3 +259,7 @@ def test_no_key_is_written_twice(path: Path) -> None:
             keys = [key for key in keys if key[0] <= depth]
             assert (depth, match.group(2)) not in keys, line
             keys.append((depth, match.group(2)))
+
+
+def test_what_customers_stand_on_is_protected_against_deletion() -> None:
+    assert {name for name in FILES for local in (False, True) if str(_settings(name, local).get("protected")).lower() == "true"} == {"prod", "pipeline"}

@@ -73,6 +73,7 @@ class FakeCloudFormation:
     requests: list[dict[str, Any]] = field(default_factory=list)
     refuse_change_set: str | None = None
     fail_change_set: str | None = None
+    refuse_protection: str | None = None
     resource_summaries: list[dict[str, Any]] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -160,7 +161,15 @@ class FakeCloudFormation:
 
     def delete_stack(self, StackName: str) -> None:
         self.calls.append("delete_stack")
+        if self._find(StackName).get("EnableTerminationProtection"):
+            raise refusal("ValidationError", f"Stack [{StackName}] cannot be deleted while TerminationProtection is enabled", "DeleteStack")
         self.run(self._find(StackName)["StackId"], "DELETE_IN_PROGRESS", self.endings.pop(0) if self.endings else "DELETE_COMPLETE")
+
+    def update_termination_protection(self, StackName: str, EnableTerminationProtection: bool) -> None:
+        self.calls.append("protect" if EnableTerminationProtection else "unprotect")
+        if self.refuse_protection:
+            raise refusal("AccessDenied", self.refuse_protection, "UpdateTerminationProtection")
+        self._find(StackName)["EnableTerminationProtection"] = EnableTerminationProtection
 
     def continue_update_rollback(self, StackName: str) -> None:
         self.calls.append("continue_update_rollback")
