@@ -18,8 +18,6 @@ from scripts.core.clock import RealClock
 from scripts.core.console import Console
 from scripts.core.session import open_session
 
-pytestmark = pytest.mark.every
-
 PLAN = tested.load(projects.ROOT)
 
 
@@ -70,6 +68,7 @@ def test_every_root_comes_up_in_two_regions_and_is_gone(local_aws: LocalAws, pro
     assert left(local_aws, begun) == []
 
 
+@pytest.mark.every
 def test_a_broken_template_fails_with_the_cause_in_the_report(local_aws: LocalAws, project: Path) -> None:
     begun = datetime.now(UTC)
     ledger = project / "templates" / "pipeline" / "ledger.yaml"
@@ -88,6 +87,7 @@ def test_a_broken_template_fails_with_the_cause_in_the_report(local_aws: LocalAw
     assert left(local_aws, begun) == []
 
 
+@pytest.mark.every
 def test_values_that_cloudformation_refuses_are_told_too(local_aws: LocalAws, project: Path) -> None:
     begun = datetime.now(UTC)
     file = project / tested.FILE
