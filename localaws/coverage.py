@@ -3,7 +3,7 @@
     python -m localaws.coverage [RECORDED …]   take up build/recorded/calls-*.json of runs of the end-to-end cases, and write the table
     python -m localaws.coverage --check        say whether the table is that of localaws/calls.json
 
-`localaws/calls.json` has each operation with the answers that were seen: "ok" and error codes.
+`localaws/calls.json` has each operation with the answers that were seen: "ok" and error codes. What we serve and no recorded run called is in the table too.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ def table(calls: Mapping[str, Iterable[str]]) -> str:
         if not mine:
             continue
         ours = own(folder) if folder else frozenset()
+        mine = {**{operation: set() for operation in ours}, **mine}
         lines += [f"### {title}", "", _remark(folder, section), "", "| operation | served by | answers seen |", "| --- | --- | --- |"]
         for operation in sorted(mine):
             by = "localaws" if operation in ours else "MiniStack"
@@ -104,7 +105,7 @@ def table(calls: Mapping[str, Iterable[str]]) -> str:
             refused = shapes.REFUSED in answers
             seen = ", ".join([*(["done"] if "ok" in answers else []), *sorted(f"`{one}`" for one in answers - {"ok", shapes.REFUSED})])
             link = f"[{operation}](https://docs.aws.amazon.com/{address.format(operation)})"
-            lines.append(f"| {link} | {'refused by name' if refused and not seen else by} | {seen} |")
+            lines.append(f"| {link} | {'refused by name' if refused and not seen else by} | {seen or ('' if refused else 'not called in a recorded run')} |")
         lines.append("")
     return "\n".join(lines)
 
