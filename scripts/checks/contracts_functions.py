@@ -15,6 +15,8 @@ from scripts.checks.contracts_pipeline import module_of
 from scripts.checks.finding import Finding
 from scripts.checks.tree import Place, Tree, listing, mapping, walk
 from scripts.checks.wiring import Source, Wiring, fits, pattern
+from scripts.core import roots, settings
+from scripts.core.errors import CommandError
 from scripts.core.settings import did_you_mean
 
 RULES = {
@@ -111,6 +113,7 @@ def _compared(
 
 def _canaries(tree: Tree, wiring: Wiring) -> Iterator[Finding]:
     """Canaries whose code is a folder here, in the layout that the runtime asks for: python/<file>.py."""
+    runs = _some_environment_has_canaries(tree.root)
     for path, name, properties in tree.resources("AWS::Synthetics::Canary"):
         content = mapping(properties.get("Code"))
         folder, handler = content.get("S3Key"), content.get("Handler")
@@ -119,6 +122,8 @@ def _canaries(tree: Tree, wiring: Wiring) -> Iterator[Finding]:
         base = posixpath.normpath(posixpath.join(posixpath.dirname(path), folder))
         file, _, function = handler.rpartition(".")
         module = f"{base}/python/{file}.py"
+        if not runs and not tree.glob(f"{base}/**/*"):
+            continue  # no environment has canaries, and the packager asks for no code then
         at = wiring.place(Source(path, name), "Properties", "Code", "Handler")
         known = code.functions(tree.python(module))
         if not tree.has(module):
@@ -130,6 +135,16 @@ def _canaries(tree: Tree, wiring: Wiring) -> Iterator[Finding]:
         else:
             given = mapping(mapping(properties.get("RunConfig")).get("EnvironmentVariables"))
             yield from _compared(tree, wiring, Source(path, name), module, given, ("RunConfig", "EnvironmentVariables"))
+
+
+def _some_environment_has_canaries(root: Path) -> bool:
+    """Whether a canary runs anywhere; also where no file says so, or one cannot be read."""
+    try:
+        loaded = [settings.load(root, name, local=False) for name in settings.names(root)]
+    except CommandError:
+        return True
+    given = [one for one in loaded if any("CanaryRateMinutes" in one.parameters_in(region) for region in one.regions)]
+    return not given or any(roots.has_canaries(one) for one in given)
 
 
 # Events and commands

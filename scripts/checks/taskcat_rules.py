@@ -73,6 +73,9 @@ def check(root: Path) -> Iterable[Finding]:
     tree = Tree(root)
     yield from _buckets(tree)
     reached: dict[str, set[str]] = {}
+    # One Region is enough for whoever deploys to no other: what differs by Region (images) is known only there.
+    loaded = [one for name in settings.names(root) if (one := _environment(tree, name))]
+    most = min(2, len({region for one in loaded for region in one.regions}) or 2)
     for case in plan.cases:
         yield from _case(tree, plan, case)
         for text in (case.template, *case.parameters.values()):
@@ -80,7 +83,7 @@ def check(root: Path) -> Iterable[Finding]:
                 reached.setdefault(found.group(1), set()).update(case.regions)
     for path in tree.glob("templates/*.yaml"):
         regions = reached.get(Path(path).stem, set())
-        if len(regions) < 2:
+        if len(regions) < most:
             yield _found(tree, ("tests",), "taskcat-coverage", f"{path} is tested in {', '.join(sorted(regions)) or 'no Region'}",
                          "add a test in another Region")
 
@@ -162,7 +165,7 @@ def _value_file(tree: Tree, plan: Plan, case: Case, at: tuple[Step, ...], value:
         return
     project, name, region, key = found.groups()
     environment = _environment(tree, name)
-    reasons = []
+    reasons, correct = [], "correct the path"
     if project != plan.project:
         reasons.append(f"what taskcat uploads is under {plan.project}/, not {project}/")
     if case.regions != (region,):
@@ -170,11 +173,13 @@ def _value_file(tree: Tree, plan: Plan, case: Case, at: tuple[Step, ...], value:
     if environment is None:
         reasons.append(f"parameters/ has no {name}")
     elif key not in environment.parameters_in(region):
-        reasons.append(f"{environment.file} has no {key}" + settings.did_you_mean(key, environment.parameters_in(region)))
+        away = "" if region in environment.regions else f" for {region}, where {name} is not deployed"
+        reasons.append(f"{environment.file} has no {key}{away}" + settings.did_you_mean(key, environment.parameters_in(region)))
+        correct = f"test in a Region that it has values for: {', '.join(environment.regions)}" if away else correct
     elif any(reference.source not in environment.needs for reference in references.find(environment.parameters_in(region)[key])):
         reasons.append(f"{key} is another environment's output, and is not known to make package")
     for reason in reasons:
-        yield _found(tree, at, "taskcat-value-file", reason, "correct the path")
+        yield _found(tree, at, "taskcat-value-file", reason, correct)
 
 
 def _around(tree: Tree, path: str) -> Iterator[Finding]:

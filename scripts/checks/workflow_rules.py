@@ -1,6 +1,7 @@
 """Workflows on pull requests and pre-commit hooks: what they run, as whom, and what a stranger's pull request could do with them.
 
-Workflows run the same `make` targets as people and nothing else, so that a check is the same everywhere.
+Workflows on pull requests run the same `make` targets as people and nothing else, so that a check is the same everywhere. What only other events
+start (a tag, a release, a schedule, a person) may need secrets, rights and commands of its own; it is asked the rest.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ PRE_COMMIT = "https://pre-commit.com/#repository-local-hooks"
 RULES = {
     "workflow-action-pinned": "Actions of others are pinned to a whole commit: a tag can be moved to other code.",
     "workflow-action-version": "The release behind a pinned commit is in a comment, for people and for update tools.",
-    "workflow-permissions": "A workflow's token has no permission, and each job those that it uses: read, and for SARIF security-events: write.",
+    "workflow-permissions": "The token of what runs on pull requests has no permission, and each job what it uses: read, and for SARIF security-events: write.",
     "workflow-timeout": "Each job has a timeout of at most 120 minutes: GitHub's own is six hours.",
-    "workflow-concurrency": "A workflow says what a newer run does to an older one.",
+    "workflow-concurrency": "A workflow on pull requests says what a newer run does to an older one.",
     "workflow-trigger": "No workflow runs a stranger's code with the repository's rights: no pull_request_target, no workflow_run.",
     "workflow-injection": "No command has a ${{ … }} in it: its text becomes part of the script, whoever wrote it.",
-    "workflow-secret": "No workflow takes a secret: what runs on pull requests needs none.",
+    "workflow-secret": "No workflow on pull requests takes a secret: what runs there needs none.",
     "workflow-credentials": "A checkout keeps no credentials: git would have them in all later steps (up to v5 in .git, and so in what is uploaded).",
-    "workflow-command": "Workflows run `make` and nothing else, as people do.",
+    "workflow-command": "Workflows on pull requests run `make` and nothing else, as people do.",
     "workflow-target": "Every target that a workflow makes is in the Makefile.",
     "workflow-runner": "A runner has a version: `-latest` becomes another system from one day to the next.",
     "workflow-silenced": "No step or job may fail in silence (continue-on-error).",
@@ -57,7 +58,11 @@ SOURCES = {
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 _VERSION = re.compile(r"#\s*v?\d+(\.\d+)*\b")
 _OTHERS_RIGHTS = ("pull_request_target", "workflow_run")
+# What a stranger's pull request may start; merge_group and workflow_call run what another workflow on it started.
+_STRANGERS = frozenset({"pull_request", "merge_group", "workflow_call", *_OTHERS_RIGHTS})
 _UPLOADS_SARIF = "github/codeql-action/upload-sarif@"
+# In a private repository, where code scanning is paid for, it asks for actions: read too.
+_OF_SARIF = {("security-events", "write"), ("actions", "read")}
 _MOST_MINUTES = 120
 # make, as root with the step's own PATH where it has to be, into a file where wanted; one command a line.
 _AS_ROOT = 'sudo -E env "PATH=$PATH" '
@@ -82,37 +87,45 @@ def _found(tree: Tree, path: str, steps: Sequence[Step], rule: str, message: str
 
 def _workflow(tree: Tree, path: str, targets: frozenset[str]) -> Iterator[Finding]:
     document = mapping(tree.yaml(path))
-    if document.get("permissions") not in ({}, "{}"):
+    triggers = document.get("on")
+    events = [triggers] if isinstance(triggers, str) else list(triggers or ())
+    strangers = not events or not _STRANGERS.isdisjoint(map(str, events))
+    if document.get("permissions") not in ({}, "{}") and (strangers or not isinstance(document.get("permissions"), dict)):
         yield _found(tree, path, ("permissions",), "workflow-permissions",
                      "the workflow gives its token permissions for every job, or says none and gets the repository's default",
                      "write permissions: {} at the top, and to each job what it uses")
-    if not document.get("concurrency"):
+    if strangers and not document.get("concurrency"):
         yield _found(tree, path, ("jobs",), "workflow-concurrency", "there is no concurrency:", "write a group with the branch, and cancel-in-progress")
-    triggers = document.get("on")
-    for name in [triggers] if isinstance(triggers, str) else list(triggers or ()):
+    for name in events:
         if name in _OTHERS_RIGHTS:
             yield _found(tree, path, ("on", name), "workflow-trigger", f"{name} runs with the repository's rights, and what it checks out may be a stranger's",
                          "use pull_request")
-    for steps, value in walk(document):
+    for steps, value in walk(document) if strangers else ():
         # Beside secrets in a map, keys too: secrets: inherit.
         if (isinstance(value, str) and re.search(r"\$\{\{[^}]*\bsecrets\b", value)) or (steps and steps[-1] == "secrets"):
             yield _found(tree, path, steps, "workflow-secret", f"{'.'.join(map(str, steps))} takes a secret", "do without: nothing here needs one")
     for name, job in mapping(document.get("jobs")).items():
-        yield from _job(tree, path, ("jobs", name), mapping(job), targets)
+        said = isinstance(document.get("permissions"), dict) and not strangers
+        yield from _job(tree, path, ("jobs", name), mapping(job), targets, strangers, said)
 
 
-def _job(tree: Tree, path: str, at: tuple[Step, ...], job: dict[str, Any], targets: frozenset[str]) -> Iterator[Finding]:
+def _job(
+    tree: Tree, path: str, at: tuple[Step, ...], job: dict[str, Any], targets: frozenset[str], strangers: bool, said: bool
+) -> Iterator[Finding]:
+    """A job; `strangers` may start it, or its workflow has `said` what its token may do."""
     name, actions = at[-1], [str(mapping(step).get("uses", "")) for step in listing(job.get("steps"))]
-    allowed = {("contents", "read")} | ({("security-events", "write")} if any(use.startswith(_UPLOADS_SARIF) for use in actions) else set())
+    allowed = {("contents", "read")} | (_OF_SARIF if any(use.startswith(_UPLOADS_SARIF) for use in actions) else set())
     permissions = job.get("permissions")
-    if permissions is None:
+    if permissions is None and said:
+        pass
+    elif permissions is None:
         yield _found(tree, path, at, "workflow-permissions", f"the job {name} does not say what its token may do", "write permissions: with what it uses")
     elif not isinstance(permissions, dict):
         if permissions not in ("", "{}"):
             yield _found(tree, path, (*at, "permissions"), "workflow-permissions", f"{permissions} is more than the job {name} uses", "name each one")
     else:
         for scope, access in permissions.items():
-            if access != "none" and (scope, access) not in allowed:
+            if strangers and access != "none" and (scope, access) not in allowed:
                 yield _found(tree, path, (*at, "permissions", scope), "workflow-permissions", f"nothing in the job {name} uses {scope}: {access}", "remove it")
     minutes = str(job.get("timeout-minutes", ""))
     if "uses" not in job and not (minutes.isdigit() and 0 < int(minutes) <= _MOST_MINUTES):
@@ -127,7 +140,7 @@ def _job(tree: Tree, path: str, at: tuple[Step, ...], job: dict[str, Any], targe
             yield _found(tree, path, (*steps, "continue-on-error"), "workflow-silenced", "a failure of it shows nowhere", "remove continue-on-error")
         if value.get("uses"):
             yield from _action(tree, path, steps, value)
-        if "run" in value:
+        if "run" in value and (strangers or "${{" in str(value["run"])):
             yield from _command(tree, path, (*steps, "run"), str(value["run"]), targets)
         for key in ("script", "shell"):
             if "${{" in str(mapping(value.get("with")).get(key, "")):

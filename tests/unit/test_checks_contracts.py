@@ -272,3 +272,13 @@ def test_rules_are_judged_as_far_as_values_are_known(condition: dict[str, Any], 
 def test_a_number_that_is_none_is_left_to_the_parameters_own_check(project: Path) -> None:
     with changed(project, "parameters/pipeline.yaml", "  GammaBakeSeconds: 900", "  GammaBakeSeconds: NaN"):
         assert not [finding for finding in contracts_parameters.check(project) if "local" not in finding.path]
+
+
+def test_an_app_without_a_canary_is_asked_for_none_where_no_environment_runs_one(tmp_path: Path) -> None:
+    root = copy(tmp_path)
+    for path in (root / "app/canary").rglob("*.py"):
+        path.unlink()
+    assert "contract-canary-handler" in found(contracts_functions.check, root)
+    for path in (root / "parameters").glob("*.yaml"):
+        path.write_text(re.sub(r"CanaryRateMinutes: \d+", "CanaryRateMinutes: 0", path.read_text(encoding="utf-8")), encoding="utf-8")
+    assert found(contracts_functions.check, root) == {}
