@@ -95,6 +95,9 @@ def _arn(service: str, rest: str) -> str:
     ("cloudformation:CreateChangeSet", _arn("cloudformation", "stack/sample-environment-gamma/1"), {}),
     ("cloudformation:UpdateStack", _arn("cloudformation", "stack/sample-pipeline-Access-1ABC/1"), VIA),
     ("cloudformation:UpdateTerminationProtection", _arn("cloudformation", "stack/sample-environment-prod/1"), {}),
+    # With tags: in parameters/. CloudFormation asks for it beside the call that sets them, of nested stacks too.
+    ("cloudformation:TagResource", _arn("cloudformation", "stack/sample-environment-gamma/1"), {"cloudformation:CreateAction": "CreateChangeSet"}),
+    ("cloudformation:UntagResource", _arn("cloudformation", "stack/sample-pipeline-Access-1ABC/1"), {**VIA, "cloudformation:CreateAction": "UpdateStack"}),
     ("s3:PutObject", "arn:aws:s3:::sample-release-store-artifactbucket-1/templates/1/a.yaml", {}),
     ("kms:GenerateDataKey", _arn("kms", "key/1"), {"kms:ViaService": "s3.us-east-1.amazonaws.com"}),
     ("codedeploy:CreateDeploymentGroup", _arn("codedeploy", "deploymentgroup:sample-environment-gamma-D/sample-environment-gamma-F"), VIA),
@@ -109,6 +112,7 @@ def test_it_may(action: str, resource: str, keys: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("action", "resource", "keys"), [
     pytest.param("cloudformation:DeleteStack", _arn("cloudformation", "stack/other-environment-prod/1"), {}, id="another service's stack"),
     pytest.param("cloudformation:UpdateStack", _arn("cloudformation", "stack/sample-deployer/1"), {}, id="its own stack"),
+    pytest.param("cloudformation:TagResource", _arn("cloudformation", "stack/other-environment-prod/1"), {}, id="another service's tags"),
     pytest.param("cloudformation:UpdateTerminationProtection", _arn("cloudformation", "stack/other-environment-prod/1"), {},
                  id="another service's protection"),
     pytest.param("cloudformation:CreateChangeSet", _arn("cloudformation", "stack/sample-pipeline/1"),
