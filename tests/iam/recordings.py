@@ -27,6 +27,8 @@ FOLDER = Path(__file__).parent / "recordings"
 _MOST = 4
 """Resources kept of each role, action, answer and set of keys."""
 
+_ACCOUNT = re.compile(r"(?<=:)\d{12}(?=:)")
+
 # What differs from run to run in the names of things that no template makes.
 _NUMBERS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "00000000-0000-0000-0000-000000000000"),
@@ -72,8 +74,10 @@ def load(folder: Path = FOLDER) -> tuple[Question, ...]:
 def convert(questions: Iterable[Mapping[str, Any]], resources: Mapping[str, str], world: World) -> list[dict[str, Any]]:
     """Put raw questions into the world's words; those of roles that no template of ours makes (an administrator, another service) are left out."""
     names: dict[str, dict[str, str]] = {}
-    roles_of: dict[str, tuple[str, str, str]] = {}
+    # A role that the template names has its name in every run, also where its stack is gone again.
+    roles_of = {role.name: role.place for role in world.roles}
     known = {role.place for role in world.roles}
+    account = world.roles[0].account
     for line, made in sorted(resources.items()):  # a bucket before its policy, which is called like it
         region, stack, path = line.split(" ", 2)
         there = world.physical.get((stack, region, path))
@@ -89,12 +93,21 @@ def convert(questions: Iterable[Mapping[str, Any]], resources: Mapping[str, str]
         place = roles_of.get(_role_name(one["principal"]))
         if place is None:
             continue
+        own = one["principal"].split(":")[4]
+        if own != account:
+            # A case in an account of its own: as good as ours, unless it reaches into a further one.
+            text = json.dumps(one)
+            if set(_ACCOUNT.findall(text)) - {own}:
+                continue
+            one = json.loads(text.replace(own, account))
         keys = {name: [put(one["region"], each) for each in value] if isinstance(value, list) else put(one["region"], value)
                 for name, value in one["keys"].items()}
         kind = (*place, one["action"], one["allowed"], json.dumps(keys, sort_keys=True))
-        kept = found.setdefault(kind, {})
+        kept, resource = found.setdefault(kind, {}), put(one["region"], one["resource"])
+        if resource.startswith("arn:aws:s3:::") and resource.partition("/")[0] not in world.owners:
+            continue  # a bucket that was gone before anybody asked what it was called: whose it is would have to be guessed
         if len(kept) < _MOST:
-            kept[put(one["region"], one["resource"])] = None
+            kept[resource] = None
     allowed_ones = {(*kind[:4], kind[5], resource) for kind, kept in found.items() if kind[4] for resource in kept}
     return [{"stack": stack, "region": region, "role": role, "action": action, "resource": resource, "keys": json.loads(keys), "allowed": allowed}
             for (stack, region, role, action, allowed, keys), kept in sorted(found.items(), key=str) for resource in sorted(kept)
@@ -150,7 +163,8 @@ def main(argv: list[str] | None = None) -> int:
     world = roles.resolve("local")
     made = {json.dumps(one, sort_keys=True): one for one in (json.loads(path.read_text())["questions"] if path.exists() and not options.afresh else ())}
     for raw in options.questions:
-        resources = json.loads(raw.with_name(raw.name.replace("questions-", "resources-")).read_text())
+        beside = raw.with_name(raw.name.replace("questions-", "resources-"))
+        resources = json.loads(beside.read_text()) if beside.exists() else {}
         for one in convert([json.loads(line) for line in json.loads(raw.read_text())], resources, world):
             made[json.dumps(one, sort_keys=True)] = one
     FOLDER.mkdir(exist_ok=True)
