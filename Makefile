@@ -14,8 +14,9 @@ LOCAL_NAME ?=
 LOCALAWS := $(PY) -m localaws --port $(LOCAL_PORT) --state $(LOCAL_STATE) $(if $(LOCAL_NAME),--name $(LOCAL_NAME))
 
 # LOCAL=1: start the local AWS if it is down, and point the script at it; nothing of the user's own AWS settings gets through.
+# What the start says goes to standard error: standard output is the script's, which may be JSON or a page.
 ifneq ($(LOCAL),)
-AIM = $(LOCALAWS) start && eval "$$($(LOCALAWS) env)" &&
+AIM = $(LOCALAWS) start >&2 && eval "$$($(LOCALAWS) env)" &&
 endif
 FLAGS = $(if $(LOCAL),--local) $(if $(YES),--yes) $(if $(VERBOSE),--verbose)
 
@@ -78,7 +79,7 @@ deployer: $(VENV)/.stamp ## Make the role that deploys in ENV's account, as its 
 	  $(if $(MFA),--mfa "$$MFA") $(if $(BOUNDARY),--boundary "$$BOUNDARY") $(if $(OWN_BOUNDARY),--own-boundary "$$OWN_BOUNDARY")
 
 .PHONY: package
-package: $(VENV)/.stamp ## Upload the templates of ENV and print their URLs and console links
+package: $(VENV)/.stamp ## Upload the templates of ENV, or of all, and print their URLs and console links
 	@$(AIM) $(PY) -m scripts.package --env "$(ENV)" $(FLAGS)
 
 .PHONY: deploy
@@ -113,7 +114,7 @@ override: $(VENV)/.stamp ## Let one RELEASE into ENV in spite of alarms and wind
 	@$(AIM) $(PY) -m scripts.override --env "$(ENV)" --release "$$RELEASE" --reason "$$REASON" $(FLAGS)
 
 .PHONY: status
-status: $(VENV)/.stamp ## What runs where and for how long, what should, pipeline, alarms, of ENV (WATCH=1, JSON=1)
+status: $(VENV)/.stamp ## What runs where and for how long, what should, pipeline, alarms, of ENV or of all (WATCH=1, JSON=1)
 	@$(AIM) $(PY) -m scripts.status --env "$(ENV)" $(FLAGS) $(if $(JSON),--json) $(if $(WATCH),--watch)
 
 .PHONY: history
@@ -144,7 +145,7 @@ local-up: setup ## Start the local AWS
 	@$(LOCALAWS) start
 local-down: $(VENV)/.stamp ## Stop the local AWS; its state is kept
 	@$(LOCALAWS) stop
-local-env: ## Print the export lines that point any AWS client at the local AWS
+local-env: $(VENV)/.stamp ## Print the export lines that point any AWS client at the local AWS
 	@$(LOCALAWS) env
 local-status: $(VENV)/.stamp ## Say whether the local AWS is up
 	@$(LOCALAWS) status

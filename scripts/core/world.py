@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
@@ -57,8 +58,9 @@ def run(
     try:
         return body(options, world)
     except (KeyboardInterrupt, errors.Interrupted):
-        world.console.show_live("")
-        world.console.error("Interrupted. What AWS has begun goes on by itself; run the same command again to go on from there.")
+        with contextlib.suppress(KeyboardInterrupt):  # whoever has no patience presses Ctrl-C twice
+            world.console.show_live("")
+            world.console.error("Interrupted. What AWS has begun goes on by itself; run the same command again to go on from there.")
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from scripts.core.errors import CommandError, WrongUse
 from scripts.core.prerequisites import Need
 from scripts.core.stacks import Stack
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 BUCKET = {"OutputKey": "ArtifactBucketName", "OutputValue": "the-bucket"}
 
 
@@ -130,6 +133,21 @@ def test_an_interruption_says_how_to_go_on(place: Place) -> None:
     place.cloudformation.describe_stacks = stopped  # type: ignore[method-assign,assignment]
     assert deploy.main(["--env", "gamma", "--local", "--yes"], place.world) == 1
     assert "run the same command again" in place.recorder.errors
+
+
+def test_a_second_interruption_ends_in_no_traceback(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place.cloudformation, "describe_stacks", stopped)
+    monkeypatch.setattr(place.recorder.console, "error", stopped)
+    assert deploy.main(["--env", "gamma", "--local", "--yes"], place.world) == 1
+
+
+@pytest.mark.parametrize("command", ["plan", "why", "status", "history", "doctor"])
+def test_with_local_the_output_is_the_commands_alone(command: str) -> None:
+    made = subprocess.run(["make", "-n", command, "ENV=gamma", "LOCAL=1", "JSON=1"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"-m localaws [^&]* start >&2 && ", made), made
 
 
 def test_package_prints_urls_and_links_and_uploads_once(place: Place) -> None:
