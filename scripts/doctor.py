@@ -104,6 +104,7 @@ def _in_regions(options: argparse.Namespace, here: World, loaded: Roots, own: Ca
             entered.target.caller,
             here.clock.now(),
             aws.dns_suffix(region),
+            options.local,
         )
         for region in environment.regions
     }

@@ -53,6 +53,8 @@ def deployer(place: Place) -> Iterable[Finding]:
         except ClientError as error:
             if error_code(error) != "NoSuchEntity":
                 raise
+            if place.local:  # scripts/core/deployers.py: whoever calls there is its administrator
+                return [ok(f"the role {name} is not there yet: on the local AWS the first deploy makes it")]
             found.append(
                 fail(
                     f"there is no role {name}",

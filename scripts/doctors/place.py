@@ -34,6 +34,7 @@ class Place:
     caller: str
     now: datetime
     suffix: str
+    local: bool
     _seen: dict[str, Any] = field(default_factory=dict)
     _lock: RLock = field(default_factory=RLock)
 

@@ -21,6 +21,7 @@ from localaws.synthetics.api import Api as Synthetics
 from scripts import deploy, doctor
 from scripts.core import reads
 from scripts.doctors.every import CHECKS, ONCE
+from scripts.doctors.place import Place as DoctorsPlace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/00000000-0000-0000-0000-000000000000"
@@ -233,6 +234,12 @@ def stack(account: Account, status: str, name: str = "sample-environment-gamma",
     account.answer("cloudformation", "DescribeStacks", lambda params: _or_raise({"Stacks": [described]} if params["StackName"] == name else gone))
 
 
+def no_deployer(a: Account) -> None:
+    a.edit(LOCAL, 'account: "000000000000"', 'account: "000000000000"\ndeployer: true')
+    gone = ServiceError("NoSuchEntity", "no", 404)
+    a.answer("iam", "GetRole", lambda params: _or_raise(gone if params["RoleName"] == "sample-deployer" else {"Role": role()}))
+
+
 WRONG: list[tuple[str, Wrong, str, str]] = [
     ("root", lambda a: setattr(a.aws, "principal", f"arn:aws:iam::{ACCOUNT}:root"), "warn", "the caller is the account's root user"),
     ("credentials end soon", lambda a: setattr(a, "expiry", NOW + timedelta(minutes=21)), "warn", "the credentials end in 20 min"),
@@ -387,15 +394,8 @@ WRONG: list[tuple[str, Wrong, str, str]] = [
         "HostPolicyArns: there is no policy arn:aws:iam::aws:policy/Nothing",
     ),
     (
-        "no deployer",
-        lambda a: (
-            a.edit(LOCAL, 'account: "000000000000"', 'account: "000000000000"\ndeployer: true'),
-            a.answer(
-                "iam",
-                "GetRole",
-                lambda params: _or_raise(ServiceError("NoSuchEntity", "no", 404) if params["RoleName"] == "sample-deployer" else {"Role": role()}),
-            ),
-        ),
+        "no deployer on AWS",
+        lambda a: (no_deployer(a), a.patch.setattr(doctor, "Place", lambda *of: DoctorsPlace(*of[:-1], local=False))),
         "fail",
         "there is no role sample-deployer",
     ),
@@ -411,6 +411,7 @@ def test_what_is_wrong_is_found(account: Account, spoil: Wrong, level: str, text
 
 
 RIGHT: list[tuple[str, Wrong]] = [
+    ("no deployer on the local AWS, where the first deploy makes it", lambda a: no_deployer(a)),
     (
         "key of disks names Auto Scaling's role",
         lambda a: own_key(a, key(), {"AWS": f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/x/AWSServiceRoleForAutoScaling"}),
