@@ -59,12 +59,17 @@ def package_one(one: roots.Roots, region: str, entered: Accounts, here: World, b
         packaging.write(package, folder)
         uploaded = packaging.upload(package, aws.client("s3", region), one.tools.account)
         values = roots.needed_values(one, template) if template in environment.needs else _literal(environment.parameters_in(region))
-        parts = f"{len(package.files)} templates" + (f", {len(package.archives)} folders of code" if package.archives else "")
+        parts = _counted(len(package.files), "template", "templates")
+        parts += f", {_counted(len(package.archives), 'folder', 'folders')} of code" if package.archives else ""
         here.console.line(f"{stack_name} ({region}): {parts}, {len(uploaded)} uploaded")
         here.console.line(f"  template: {package.root_url}")
         here.console.line(f"  console:  {packaging.quick_create_link(package.root_url, region, stack_name, values)}")
     packaging.write_values(roots.known_values(one, region, entered), folder)
     here.console.line(f"  copies:   {folder.relative_to(here.root)}/")
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _literal(values: dict[str, str]) -> dict[str, str]:

@@ -68,7 +68,8 @@ def summary(sections: Sequence[Section]) -> str:
     lost = sum(len(section.losses) for section in sections)
     unsure = sum(change.stateful and change.action == "Modify" and change.replacement == "Conditional" for _, change in changes.flatten(every))
     counts = str(changes.count(every)) if every else "no change"
-    return counts + (f"; {lost} that hold something are lost" if lost else "; nothing is lost") + (f", {unsure} may be" if unsure else "")
+    losses = "nothing is lost" if not lost else "1 that holds something is lost" if lost == 1 else f"{lost} that hold something are lost"
+    return f"{counts}; {losses}" + (f", {unsure} may be" if unsure else "")
 
 
 def markdown(environment: str, sections: Sequence[Section]) -> str:

@@ -184,6 +184,7 @@ def test_a_removed_bucket_is_lost_unless_its_policy_keeps_it(small: Place, polic
     code, out, errors = small.run(plan, *GAMMA, "--fail-on-replacement", *argv)
     assert code == int(lost), errors
     assert re.search(rf"- +ArtifactBucket +AWS::S3::Bucket +{word}\n", out) and ("LOST: ArtifactBucket" in out) is lost
+    assert ("1 that holds something is lost" in out) is lost
     assert "+  Topic" in out
 
 
