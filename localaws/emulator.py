@@ -72,7 +72,7 @@ class Emulator:
             iam_actions: ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn", "request_tag_context"),
             iam_evaluator: ("EvalContext", "evaluate", "enforce", "evaluate_trust_policy", "caller_arn", "resolve_credential", "AuthError",
                             "EvalResult", "_resource_policy", "combine_resource_policy", "_POLICY_REQUIRED", "_resolve_condition_key",
-                            "evaluate_resource_policy", "_principal_keys"),
+                            "evaluate_resource_policy", "_principal_keys", "resolve_principal"),
             responses: ("request_scope", "get_account_id", "get_region"),
             router: ("SERVICE_PATTERNS", "extract_access_key_id"),
             cloudwatch_logs: ("_filter_log_events", "_compile_filter_pattern"), ecr: ("_describe_images", "_find_image"),
@@ -353,6 +353,10 @@ class Emulator:
             with scope(owner, self._responses.get_region()):
                 keys = self._actions.s3_service_context(action, query, path, headers or {})
             principal = evaluator.caller_arn()
+            # A request to the bucket's own name (bucket.s3.….amazonaws.com) has its account's root pinned as its caller.
+            signed = evaluator.resolve_principal(self._router.extract_access_key_id(headers or {}, query), caller)
+            if principal.endswith(":root") and not isinstance(signed, evaluator.AuthError):
+                principal = signed.arn
             context = evaluator.EvalContext(
                 principal_arn=principal, principal_type="AssumedRole" if ":assumed-role/" in principal else "User" if ":user/" in principal else "Root",
                 principal_account=caller, action=action, resource_arn=f"arn:aws:s3:::{path[1:]}", region=self._responses.get_region(),

@@ -49,13 +49,14 @@ class _Raw:
         return body
 
 
-def client(ministack: emulator.Emulator, service: str, account: str, session: dict[str, Any] | None = None) -> Any:
-    """A boto3 client whose requests go to MiniStack's ASGI application: an account's root, or a session's."""
+def client(ministack: emulator.Emulator, service: str, account: str, session: dict[str, Any] | None = None, style: str = "path") -> Any:
+    """A boto3 client whose requests go to MiniStack's ASGI application: an account's root, or a session's. `style` is how it names S3's buckets."""
+    endpoint = "http://127.0.0.1:4999" if style == "path" else f"http://s3.{REGION}.amazonaws.com"
     made = boto3.client(
-        service, region_name=REGION, endpoint_url="http://127.0.0.1:4999", aws_access_key_id=session["AccessKeyId"] if session else account,
+        service, region_name=REGION, endpoint_url=endpoint, aws_access_key_id=session["AccessKeyId"] if session else account,
         aws_secret_access_key=session["SecretAccessKey"] if session else emulator.ROOT_SECRET,
         aws_session_token=session and session.get("SessionToken", session.get("Token")),
-        config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
+        config=botocore.config.Config(s3={"addressing_style": style}, retries={"max_attempts": 1}))
 
     def send(request: Any, **_: Any) -> Any:
         url = urlsplit(request.url)
@@ -164,10 +165,10 @@ class Store:
         self.kms.put_key_policy(KeyId=self.key, PolicyName="default", Policy=policy(
             own, *([allow("kms:Decrypt", "*", Principal=PRODS, **condition)] if key else [])))
 
-    def reader(self, name: str, s3: bool = True, kms: bool = True) -> Any:
+    def reader(self, name: str, s3: bool = True, kms: bool = True, style: str = "path") -> Any:
         wanted = [allow(["s3:GetObject", "s3:GetObjectVersion"], f"arn:aws:s3:::{self.bucket}/*")] if s3 else []
         wanted += [allow("kms:Decrypt", self.key)] if kms else []
-        return client(self.ministack, "s3", PROD, role(self.ministack, PROD, name, wanted))
+        return client(self.ministack, "s3", PROD, role(self.ministack, PROD, name, wanted), style)
 
 
 @pytest.mark.parametrize(("name", "bucket", "key", "s3", "kms", "words"), [
@@ -190,6 +191,18 @@ def test_an_object_is_read_across_accounts_if_bucket_key_and_role_all_allow_it(
     else:
         assert words in refused(reader.get_object, Bucket=store.bucket, Key="release")
         refused(reader.head_object, Bucket=store.bucket, Key="release")
+
+
+@pytest.mark.parametrize(("name", "reads"), [("sample-environment-named", True), ("other-named", False)])
+def test_a_bucket_that_is_asked_by_its_own_name_judges_the_same_caller(ministack: emulator.Emulator, name: str, reads: bool) -> None:
+    """As hosts ask: bucket.s3.us-west-2.amazonaws.com."""
+    store = Store(ministack, f"store-{name}")
+    store.open("sample-environment-*")
+    reader = store.reader(name, style="virtual")
+    if reads:
+        assert reader.get_object(Bucket=store.bucket, Key="release")["Body"].read() == b"bundle"
+    else:
+        refused(reader.get_object, Bucket=store.bucket, Key="release")
 
 
 def test_the_other_accounts_root_gets_nothing_that_the_bucket_does_not_give(ministack: emulator.Emulator) -> None:
