@@ -83,6 +83,10 @@ def _ask_one(module: ModuleType, root: Path) -> list[Finding]:
         name = module.__name__.rpartition(".")[2]
         message = f"{name} could not be asked: {error.what}" + (f" ({error.reason})" if error.reason else "")
         return [Finding(NOT_CHECKED, f"scripts/checks/{name}.py", message=message, next_step=error.next_step)]
+    except Exception as error:  # One check's fault, or a tree that nobody thought of, must not cost the others' findings.
+        name = module.__name__.rpartition(".")[2]
+        return [Finding(NOT_CHECKED, f"scripts/checks/{name}.py", message=f"{name} broke off: {type(error).__name__}: {error}",
+                        next_step="mend the file that it names, if any; else report it")]
 
 
 def rules_of(modules: Iterable[ModuleType]) -> Mapping[str, str]:

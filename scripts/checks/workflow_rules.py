@@ -131,6 +131,8 @@ def _job(
     if "uses" not in job and not (minutes.isdigit() and 0 < int(minutes) <= _MOST_MINUTES):
         yield _found(tree, path, (*at, "timeout-minutes"), "workflow-timeout", f"the job {name} has timeout-minutes: {minutes or 'no value'}",
                      f"write a number up to {_MOST_MINUTES}")
+    if "uses" not in job and not job.get("runs-on"):
+        yield _found(tree, path, at, "workflow-runner", f"the job {name} has no runs-on: GitHub refuses the whole workflow", "write runs-on: ubuntu-24.04")
     for runner in [job.get("runs-on")] if isinstance(job.get("runs-on"), str) else listing(job.get("runs-on")):
         if str(runner).endswith("-latest"):
             yield _found(tree, path, (*at, "runs-on"), "workflow-runner", f"{runner} is another system after GitHub's next move",

@@ -163,6 +163,17 @@ def test_a_check_that_could_not_be_made_is_a_finding(tmp_path: Path) -> None:
     assert "shellcheck is not installed" in found.message
 
 
+def test_a_check_that_breaks_off_costs_the_others_nothing(tmp_path: Path) -> None:
+    def breaks(root: Path) -> list[Finding]:
+        raise IsADirectoryError("templates/x.yaml")
+
+    broken, other = types.ModuleType("scripts.checks.broken"), types.ModuleType("scripts.checks.other")
+    broken.check, other.check = breaks, lambda root: [Finding("other", "a")]  # type: ignore[attr-defined]
+    found = list(validate.ask(tmp_path, [broken, other]))
+    assert [one.rule for one in found] == ["not-checked", "other"]
+    assert "IsADirectoryError: templates/x.yaml" in found[0].message
+
+
 def test_every_check_is_discovered_and_no_rule_has_two_owners() -> None:
     modules = validate.discover()
     names = {module.__name__.rpartition(".")[2] for module in modules}
