@@ -13,20 +13,17 @@ from tests.iam.recordings import Question
 from tests.iam.roles import World
 
 QUESTIONS = recordings.load()
-recorded = pytest.mark.skipif(not QUESTIONS, reason="tests/iam/recordings/ is empty: nothing of the end-to-end cases was recorded yet")
 BUILD = "pipeline/build.yaml BuildRole"
 PLACE = ("sample-pipeline", "us-east-1", "Build/BuildRole")
 S3 = (("kms:viaservice", "s3.us-east-1.amazonaws.com"),)
 
 
-@recorded
 def test_every_recorded_call_is_allowed_by_the_policies_of_today(local: World) -> None:
     refused = [f"{' '.join(question.place)} {question.action} {question.resource} {dict(question.keys)}: {decision}" for question in QUESTIONS
                if question.allowed and not (decision := mutate.ask(local, question)).allowed]
     assert refused == []
 
 
-@recorded
 def test_every_permission_is_missed_or_has_its_reason(local: World) -> None:
     assert mutate.problems(list(mutate.mutants(local, QUESTIONS)), mutate.unused()) == []
 

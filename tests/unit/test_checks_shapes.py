@@ -64,7 +64,7 @@ artifacts:
   exclude-paths: [x/**/*]
   enable-symlinks: yes
   secondary-artifacts: { one: { files: [a], discard-paths: yes } }
-cache: { key: "npm-$(codebuild-hash-files package-lock.json)", paths: [/root/.m2/**/*] }
+cache: { key: "npm-$(codebuild-hash-files package-lock.json)", paths: ["node_modules/**/*"] }
 """,
     "the version in quotes": BUILDSPEC.replace("0.2", '"0.2"'),
     "the old version": BUILDSPEC.replace("0.2", "0.1"),
