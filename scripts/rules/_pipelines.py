@@ -152,3 +152,12 @@ def provider(kind: Kind) -> dict[str, Any] | None:
         if (entry["category"], entry["owner"], entry["provider"]) == (kind.category, kind.owner, kind.provider) and kind.version in entry["versions"]:
             return entry
     return None
+
+
+def provided(cfn: Any, pipeline: _values.Branch) -> Iterator[tuple[Action, Kind, dict[str, Any]]]:
+    """Each action with each of its kinds whose provider is in the table, and the provider's entry."""
+    for action in actions(cfn, pipeline):
+        for kind in kinds(cfn, action.declared):
+            entry = provider(kind)
+            if entry is not None:
+                yield action, kind, entry

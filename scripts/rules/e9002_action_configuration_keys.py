@@ -29,15 +29,11 @@ class ActionConfigurationKeys(_rule.Rule):
     resource_types = (_pipelines.TYPE,)
 
     def check(self, cfn: Any, resource: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
-        for action in _pipelines.actions(cfn, resource):
-            for kind in _pipelines.kinds(cfn, action.declared):
-                entry = _pipelines.provider(kind)
-                if entry is None:
-                    continue
-                for found in _pipelines.configurations(cfn, action.declared):
-                    if _values.together(cfn, found.conditions, kind.where.conditions):
-                        for path, problem in _configurations.keys(cfn, entry, found):
-                            yield path, f"action {action.name}: {problem}"
-                # What its Configuration would be elsewhere, this provider has beside it.
-                if kind.provider == "Commands" and "Commands" not in action.declared.value:
-                    yield action.declared.path, f"action {action.name}: Commands needs a list of Commands, beside its ActionTypeId"
+        for action, kind, entry in _pipelines.provided(cfn, resource):
+            for found in _pipelines.configurations(cfn, action.declared):
+                if _values.together(cfn, found.conditions, kind.where.conditions):
+                    for path, problem in _configurations.keys(cfn, entry, found):
+                        yield path, f"action {action.name}: {problem}"
+            # What its Configuration would be elsewhere, this provider has beside it.
+            if kind.provider == "Commands" and "Commands" not in action.declared.value:
+                yield action.declared.path, f"action {action.name}: Commands needs a list of Commands, beside its ActionTypeId"

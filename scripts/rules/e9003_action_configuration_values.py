@@ -28,12 +28,8 @@ class ActionConfigurationValues(_rule.Rule):
     resource_types = (_pipelines.TYPE,)
 
     def check(self, cfn: Any, resource: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
-        for action in _pipelines.actions(cfn, resource):
-            for kind in _pipelines.kinds(cfn, action.declared):
-                entry = _pipelines.provider(kind)
-                if entry is None:
-                    continue
-                for found in _pipelines.configurations(cfn, action.declared):
-                    # ActionConfigurationValue of CodePipeline's API: 1 to 1000.
-                    for path, problem in _configurations.values(cfn, entry, found, longest=1000):
-                        yield path, f"action {action.name}: {problem}"
+        for action, _, entry in _pipelines.provided(cfn, resource):
+            for found in _pipelines.configurations(cfn, action.declared):
+                # ActionConfigurationValue of CodePipeline's API: 1 to 1000.
+                for path, problem in _configurations.values(cfn, entry, found, longest=1000):
+                    yield path, f"action {action.name}: {problem}"
