@@ -1,4 +1,11 @@
-"""Change sets: make one over the whole tree of stacks, wait for it, read it, throw it away."""
+"""Change sets: make one over the whole tree of stacks, wait for it, read it, throw it away.
+
+Every call names the stack beside the change set's ARN, although the API asks for it only beside a name: the one resource of DescribeChangeSet,
+ExecuteChangeSet and DeleteChangeSet is the stack, and a caller whose policy names stacks was seen to be refused with the change set's ARN alone.
+Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html,
+https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeChangeSet.html,
+https://github.com/widdix/complete-aws-iam-reference/issues/6.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +18,7 @@ from botocore.exceptions import ClientError
 from scripts.core import changes, stacks
 from scripts.core.changes import Change
 from scripts.core.clock import Clock
-from scripts.core.errors import CommandError, error_code
+from scripts.core.errors import CommandError, denied_action, error_code
 
 # What DescribeChangeSet says when there is nothing to do; the second is for templates with a transform.
 _EMPTY = ("The submitted information didn't contain changes", "No updates are to be performed")
@@ -104,7 +111,7 @@ def _create(cloudformation: Any, request: Request, create_stack: bool, nested: b
             "correct the template or the value it names; make validate checks both",
         ) from error
     identifier, stack_id = made["Id"], made["StackId"]
-    final = _wait(cloudformation, identifier, request, clock, poll_seconds)
+    final = _wait(cloudformation, identifier, stack_id, request, clock, poll_seconds)
     if final["Status"] == "CREATE_COMPLETE":
         return ChangeSet(identifier, name, stack_id, kind, _read(cloudformation, final), ())
     reason = final.get("StatusReason", "")
@@ -149,10 +156,10 @@ def _call(request: Request, kind: str, name: str, nested: bool) -> dict[str, Any
     return call
 
 
-def _wait(cloudformation: Any, identifier: str, request: Request, clock: Clock, poll_seconds: float) -> dict[str, Any]:
+def _wait(cloudformation: Any, identifier: str, stack_id: str, request: Request, clock: Clock, poll_seconds: float) -> dict[str, Any]:
     end = clock.seconds() + _LONGEST_SECONDS
     while True:
-        described = _describe(cloudformation, identifier)
+        described = describe(cloudformation, identifier, stack_id)
         if described["Status"] in {"CREATE_COMPLETE", "FAILED"}:
             return described
         if clock.seconds() > end:
@@ -164,12 +171,13 @@ def _wait(cloudformation: Any, identifier: str, request: Request, clock: Clock, 
         clock.sleep(poll_seconds)
 
 
-def _describe(cloudformation: Any, identifier: str) -> dict[str, Any]:
-    """DescribeChangeSet, all pages in one."""
-    whole: dict[str, Any] = cloudformation.describe_change_set(ChangeSetName=identifier)
+def describe(cloudformation: Any, identifier: str, stack_id: str) -> dict[str, Any]:
+    """DescribeChangeSet, all pages in one. `stack_id` is "" where nobody has said whose it is."""
+    which = {"ChangeSetName": identifier, **({"StackName": stack_id} if stack_id else {})}
+    whole: dict[str, Any] = cloudformation.describe_change_set(**which)
     token = whole.get("NextToken")
     while token:
-        page = cloudformation.describe_change_set(ChangeSetName=identifier, NextToken=token)
+        page = cloudformation.describe_change_set(**which, NextToken=token)
         whole["Changes"] = [*whole.get("Changes", []), *page.get("Changes", [])]
         token = page.get("NextToken")
     return whole
@@ -181,23 +189,39 @@ def _read(cloudformation: Any, described: Mapping[str, Any]) -> tuple[Change, ..
         change = item.get("ResourceChange")
         if not change:
             continue
-        below = None
-        if change.get("ChangeSetId"):
-            nested = _describe(cloudformation, change["ChangeSetId"])
-            below = _read(cloudformation, nested)
-        found.append(changes.from_description(change, below))
+        nested = _below(cloudformation, change)
+        found.append(changes.from_description(change, None if nested is None else _read(cloudformation, nested)))
     return tuple(found)
+
+
+def _below(cloudformation: Any, change: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The change set of a nested stack. None where CloudFormation did not look inside, or does not let the caller.
+
+    AWS does not say that a nested stack which is only going to be made has a name yet: one that may not be read without it is left closed.
+    """
+    if not change.get("ChangeSetId"):
+        return None
+    stack_id = nested_stack(change)
+    try:
+        return describe(cloudformation, change["ChangeSetId"], stack_id)
+    except ClientError as error:
+        if stack_id or not denied_action(error):
+            raise
+        return None
+
+
+def nested_stack(change: Mapping[str, Any]) -> str:
+    """The ARN of the nested stack that a ResourceChange is of; "" where it has none yet."""
+    physical_id = str(change.get("PhysicalResourceId") or "")
+    return physical_id if physical_id.startswith("arn:") else ""
 
 
 def nested_reasons(cloudformation: Any, described: Mapping[str, Any]) -> list[str]:
     """Why nested change sets failed, outermost first: the root says only that one of them did."""
     reasons = []
     for item in described.get("Changes", ()):
-        identifier = (item.get("ResourceChange") or {}).get("ChangeSetId")
-        if not identifier:
-            continue
-        nested = _describe(cloudformation, identifier)
-        if nested["Status"] == "FAILED":
+        nested = _below(cloudformation, item.get("ResourceChange") or {})
+        if nested and nested["Status"] == "FAILED":
             below = nested_reasons(cloudformation, nested)
             reasons += [f"{item['ResourceChange'].get('LogicalResourceId', '')}: {nested.get('StatusReason', '')}", *below]
     return reasons
@@ -206,7 +230,7 @@ def nested_reasons(cloudformation: Any, described: Mapping[str, Any]) -> list[st
 def discard(cloudformation: Any, identifier: str, stack_id: str, created_stack: bool) -> None:
     """Deletes a change set (and with it those of nested stacks), and the empty stack that was made to hold it."""
     try:
-        cloudformation.delete_change_set(ChangeSetName=identifier)
+        cloudformation.delete_change_set(ChangeSetName=identifier, StackName=stack_id)
     except ClientError as error:
         if error_code(error) not in {"ChangeSetNotFound", "ChangeSetNotFoundException", "InvalidChangeSetStatus", "ValidationError"}:
             raise
@@ -217,4 +241,4 @@ def discard(cloudformation: Any, identifier: str, stack_id: str, created_stack: 
 
 
 def execute(cloudformation: Any, change_set: ChangeSet) -> None:
-    cloudformation.execute_change_set(ChangeSetName=change_set.id)
+    cloudformation.execute_change_set(ChangeSetName=change_set.id, StackName=change_set.stack_id)

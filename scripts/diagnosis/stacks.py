@@ -105,13 +105,18 @@ def _change_set(calls: Calls, region: str, stack: stacks.Stack) -> Stack | None:
     if stack.status != "REVIEW_IN_PROGRESS" and stack.changed is not None and at <= stack.changed:
         return None
     path, reason, change_set = [stack.name], newest.get("StatusReason", ""), str(newest["ChangeSetId"])
+    above: dict[str, Any] = {}
     while (nested := _NESTED_CHANGE_SET.search(reason)) and len(path) < 4:
+        # Whose the nested one is stands in the one above it.
+        above = above or calls.attempt(f"the change set {change_set}", partial(changesets.describe, cloudformation, change_set, stack.id), {})
+        rows = [item.get("ResourceChange") or {} for item in above.get("Changes", ())]
         change_set = nested.group(1)
-        below: dict[str, Any] = calls.attempt(f"the change set {change_set}", partial(cloudformation.describe_change_set, ChangeSetName=change_set), {})
-        if not below.get("StatusReason"):
+        owner = next((changesets.nested_stack(row) for row in rows if row.get("ChangeSetId") == change_set), "")
+        above = calls.attempt(f"the change set {change_set}", partial(changesets.describe, cloudformation, change_set, owner), {})
+        if not above.get("StatusReason"):
             break
-        path.append(below["StackName"].removeprefix(f"{path[-1]}-"))
-        reason = below["StatusReason"]
+        path.append(above["StackName"].removeprefix(f"{path[-1]}-"))
+        reason = above["StatusReason"]
     event = StackEvent(at.timestamp(), tuple(path), path[-1], CHANGE_SET, change_set, "FAILED", reason)
     return Stack(name=stack.name, region=region, status=stack.status, reason=reason, began=at.timestamp(), ended=at.timestamp(), operation="change set",
                  failures=(event,), role=stack.role)

@@ -136,8 +136,15 @@ class FakeCloudFormation:
         }
         return {"Id": identifier, "StackId": stack_id}
 
-    def describe_change_set(self, ChangeSetName: str, **_: Any) -> dict[str, Any]:
-        return dict(self.change_sets[ChangeSetName])
+    def _allowed(self, operation: str, identifier: str, stack_name: str) -> dict[str, Any]:
+        """The change set, for a caller whose policy names stacks and no change sets: with the change set's ARN alone nothing of it matches."""
+        made = self.change_sets[identifier]
+        if stack_name != made["StackId"]:
+            raise refusal("AccessDenied", f"not authorized to perform: cloudformation:{operation} on resource: {identifier}", operation)
+        return made
+
+    def describe_change_set(self, ChangeSetName: str, StackName: str = "", **_: Any) -> dict[str, Any]:
+        return dict(self._allowed("DescribeChangeSet", ChangeSetName, StackName))
 
     def list_change_sets(self, StackName: str) -> dict[str, Any]:
         return {
@@ -146,13 +153,14 @@ class FakeCloudFormation:
             ]
         }
 
-    def delete_change_set(self, ChangeSetName: str) -> None:
+    def delete_change_set(self, ChangeSetName: str, StackName: str = "") -> None:
         self.calls.append("delete_change_set")
+        self._allowed("DeleteChangeSet", ChangeSetName, StackName)
         del self.change_sets[ChangeSetName]
 
-    def execute_change_set(self, ChangeSetName: str) -> None:
+    def execute_change_set(self, ChangeSetName: str, StackName: str = "") -> None:
         self.calls.append("execute_change_set")
-        made = self.change_sets[ChangeSetName]
+        made = self._allowed("ExecuteChangeSet", ChangeSetName, StackName)
         request = made["_request"]
         stack = self.stacks[made["StackId"]]
         stack.update(_body=request.get("TemplateBody", request.get("TemplateURL")), Parameters=request["Parameters"], Tags=request["Tags"])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from botocore.exceptions import ClientError
+from scripts_fakes import refusal
+
 from scripts.core import changes, changesets
 from scripts.core.changes import Change
 
@@ -85,10 +89,22 @@ def test_a_description_is_read() -> None:
     assert read.replaces and read.properties == ("A", "Tags") and read.children is None
 
 
-class Hierarchy:
-    """Change sets by id, as DescribeChangeSet gives them; the root's in two pages."""
+INNER = "arn:aws:cloudformation:us-east-1:000000000000:stack/root-Inner/1"
 
-    def describe_change_set(self, ChangeSetName: str, NextToken: str = "") -> dict[str, object]:
+
+class Hierarchy:
+    """Change sets by id, as DescribeChangeSet gives them; the root's in two pages. `policed`: to a caller whose policy names stacks."""
+
+    def __init__(self, policed: bool = False) -> None:
+        self.policed = policed
+
+    def describe_change_set(self, ChangeSetName: str, StackName: str = "", NextToken: str = "") -> dict[str, object]:
+        if self.policed and not StackName:
+            message = f"not authorized to perform: cloudformation:DescribeChangeSet on resource: {ChangeSetName}"
+            raise refusal("AccessDenied", message, "DescribeChangeSet")
+        if StackName and StackName != {"root": "the-root", "inner": INNER}.get(ChangeSetName):
+            raise refusal("ChangeSetNotFound", f"ChangeSet [{ChangeSetName}] does not exist", "DescribeChangeSet")
+
         def row(logical_id: str, **more: str) -> dict[str, object]:
             return {
                 "ResourceChange": {
@@ -107,14 +123,14 @@ class Hierarchy:
                 "NextToken": "2",
             }
         if ChangeSetName == "root":
-            return {"Status": "FAILED", "Changes": [row("Inner", ChangeSetId="inner"), row("Same", ChangeSetId="same")]}
+            return {"Status": "FAILED", "Changes": [row("Inner", ChangeSetId="inner", PhysicalResourceId=INNER), row("Same", ChangeSetId="same")]}
         if ChangeSetName == "inner":
             return {"Status": "FAILED", "StatusReason": "Parameter Size must be a number", "Changes": []}
         return {"Status": "FAILED", "StatusReason": "The submitted information didn't contain changes.", "Changes": []}
 
 
 def test_the_reasons_of_nested_change_sets_are_found() -> None:
-    described = changesets._describe(Hierarchy(), "root")
+    described = changesets.describe(Hierarchy(), "root", "the-root")
     assert [item["ResourceChange"]["LogicalResourceId"] for item in described["Changes"]] == ["A", "Inner", "Same"]
     assert changesets.nested_reasons(Hierarchy(), described) == [
         "Inner: Parameter Size must be a number",
@@ -122,6 +138,26 @@ def test_the_reasons_of_nested_change_sets_are_found() -> None:
     ]
     read = changesets._read(Hierarchy(), described)
     assert [one.children for one in read] == [None, (), ()]
+
+
+def test_a_caller_whose_policy_names_stacks_sees_every_change_set_whose_stack_is_known() -> None:
+    policed = Hierarchy(policed=True)
+    described = changesets.describe(policed, "root", "the-root")
+    # "Same" is only going to be made, and has no name: it stays closed, and nothing fails for that.
+    assert [one.children for one in changesets._read(policed, described)] == [None, (), None]
+    assert changesets.nested_reasons(policed, described) == ["Inner: Parameter Size must be a number"]
+
+
+def test_a_nested_change_set_that_may_not_be_read_at_all_is_an_error() -> None:
+    class Denied(Hierarchy):
+        def describe_change_set(self, ChangeSetName: str, StackName: str = "", NextToken: str = "") -> dict[str, object]:
+            if ChangeSetName == "inner":
+                raise refusal("AccessDenied", "not authorized to perform: cloudformation:DescribeChangeSet on resource: x", "DescribeChangeSet")
+            return super().describe_change_set(ChangeSetName, StackName, NextToken)
+
+    described = changesets.describe(Denied(), "root", "the-root")
+    with pytest.raises(ClientError, match="DescribeChangeSet"):
+        changesets._read(Denied(), described)
 
 
 def test_an_empty_change_set_is_told_from_a_failed_one() -> None:

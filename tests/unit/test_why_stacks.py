@@ -14,6 +14,7 @@ from test_localaws_cloudformation_api import Aws, child, text, topic
 
 from localaws.cloudformation import api as api_module
 from localaws.cloudformation.resources import Failed, Made, Request
+from localaws.service import Context, ServiceError
 from scripts.diagnosis import stack_signs, stacks
 from scripts.diagnosis.calls import Calls
 from scripts.diagnosis.case import Alarm, Case, Stack, StackEvent
@@ -367,13 +368,31 @@ def test_a_change_set_without_changes_is_no_failure_and_one_that_cannot_be_made_
     change_set(cloud, {"Topic": topic("x"), "Roles": child("roles")}, name="d")
     stack, calls = cloud.read()
     assert stack is not None
-    assert (stack.operation, calls.count) == ("change set", 3)
+    assert (stack.operation, calls.count) == ("change set", 4)
     verdict = judge(case_of(stack))
     assert named(verdict)[0] == "stack-capability-missing"
     assert verdict.first is not None
     assert verdict.first.match.where == f"{REGION}/{NAME}/Roles"
     cloud.update({"Topic": topic("y")})
     assert cloud.read()[0] is None, "the stack was updated since"
+
+
+def test_a_nested_change_set_is_read_by_a_caller_whose_policy_names_stacks(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.aws.templates |= {"roles": text({"Topic": topic()}), "named": text({"R": role(RoleName="r")})}
+    cloud.create({"Roles": child("roles")})
+    change_set(cloud, {"Roles": child("named")})
+    asked = cloud.api.permissions
+
+    def by_stack(operation: str, params: dict[str, Any], ctx: Context) -> Any:
+        if params.get("ChangeSetName") and not params.get("StackName"):
+            raise ServiceError("AccessDenied", denied(f"cloudformation:{operation}"), 403)
+        return asked(operation, params, ctx)
+
+    monkeypatch.setattr(cloud.api, "permissions", by_stack)
+    stack, calls = cloud.read()
+    assert stack is not None and not calls.unreadable
+    assert len(stack.failures[0].path) == 2, "the nested stack's own reason, not the root's"
+    assert named(judge(case_of(stack)))[0] == "stack-capability-missing"
 
 
 def test_a_stack_in_review_has_failed_with_its_change_set(cloud: Cloud) -> None:
