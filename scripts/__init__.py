@@ -1,1 +1,15 @@
 """The commands of Handsoff: `python -m scripts.<name> --help`."""
+
+import sys
+from types import TracebackType
+
+_report = sys.excepthook
+
+
+def _hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Ctrl-C that nothing handles, as while Python still imports, says nothing: Python then ends itself by the signal, and a shell sees 130."""
+    if not issubclass(kind, KeyboardInterrupt):
+        _report(kind, error, traceback)
+
+
+sys.excepthook = _hook
