@@ -75,6 +75,9 @@ class LocalAws:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.record = Path(os.environ[answers.RECORD]) if os.environ.get(answers.RECORD) else None
+        if self.record and not self.record.is_dir():
+            raise StartError(f"{answers.RECORD}={self.record} is not a folder. Next: make it, or unset {answers.RECORD}")
         self.clock = SystemClock()
         self.endpoint = f"http://127.0.0.1:{options.port}"
         self.state_dir = options.state_dir
@@ -90,7 +93,7 @@ class LocalAws:
         self._calls = (options.state_dir / "calls.jsonl").open("a", buffering=1)
         os.environ.update(emulator.environment(options.state_dir, options.port, options.account, options.region))
         self.emulator = emulator.Emulator()
-        self.answers = answers.Answers()
+        self.answers = answers.Answers((self.record or options.state_dir) / "invalid.jsonl")
         self._spawn("answers", self.answers.work)
         self._add_services()
 
@@ -205,7 +208,12 @@ class LocalAws:
             scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
         seen = _Seen(receive, send)
         began = time.time()
-        await self.emulator.application(scope, seen.receive, seen.send)
+        try:
+            await self.emulator.application(scope, seen.receive, seen.send)
+        except Exception:
+            seen.status = seen.status or 500  # what hypercorn answers then
+            self._note(scope, seen, time.time() - began)
+            raise
         self._note(scope, seen, time.time() - began)
 
     def _note(self, scope: dict[str, Any], seen: _Seen, seconds: float) -> None:
@@ -268,9 +276,18 @@ class LocalAws:
             asyncio.run(self._serve())
         finally:
             name_server.close()
+            _logged("record", self._leave_record)
             state.write_text(json.dumps({name: service.dump() for name, service in self.services.items()}))
             self.delivery.close()
             self.emulator.close()
+
+    def _leave_record(self) -> None:
+        """Work off what was served and not looked at yet, and write down what was called and asked."""
+        self.answers.finish()
+        if self.record:
+            seen = {"name": self.options.name, "calls": self.answers.report()["calls"], "questions": self.emulator.questions.report()}
+            with (self.record / "served.jsonl").open("a") as file:
+                file.write(json.dumps(seen) + "\n")
 
     def _balancer(self, name: str) -> str:
         """Return the address of the load balancer with this DNS name, '' if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +18,7 @@ import projects
 import pytest
 import recording
 
+from localaws import answers
 from scripts import demo, deploy
 from scripts.core import world
 from scripts.core.clock import RealClock
@@ -53,6 +55,11 @@ class LocalAws:
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_localaws/{path}", timeout=60) as answer:
             return json.load(answer)
 
+    def is_up(self) -> bool:
+        """Whether anything answers on its port."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", PORT)) == 0
+
     def client(self, service: str, region: str = "us-east-1") -> Any:
         """A boto3 client of it with root credentials."""
         return open_session(True, self.environ).client(service, region)
@@ -60,6 +67,18 @@ class LocalAws:
     def world(self) -> world.World:
         """What commands run in, pointed at it."""
         return world.World(ROOT, self.environ, Console(), RealClock(), open_session)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def seen() -> Iterator[recording.Seen]:
+    """Where every local AWS that a case starts, in whatever folder and by whatever command, leaves what it saw; looked at once more when all are gone."""
+    one = recording.Seen(recording.FOLDER / f"seen-{PORT}", afresh=not KEEP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(answers.RECORD, str(one.folder))
+        yield one
+    one.keep(PORT, NAME)
+    problems = one.problems()
+    assert not problems, f"answers that AWS could not have given, after the last case:\n{problems}"
 
 
 @pytest.fixture(scope="session")
@@ -84,24 +103,19 @@ def local_aws() -> Iterator[LocalAws]:
 
 
 @pytest.fixture(autouse=True)
-def answers_are_aws_own(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails the first case after which an answer was served that AWS could not have given (localaws/answers.py)."""
+def answers_are_aws_own(request: pytest.FixtureRequest, seen: recording.Seen) -> Iterator[None]:
+    """Fails the first case after which any local AWS had served an answer that AWS could not have given (localaws/answers.py)."""
     yield
-    if "local_aws" not in request.fixturenames:
-        return
-    one: LocalAws = request.getfixturevalue("local_aws")
-    try:
-        report = one.asked("answers")
-    except OSError:
-        return  # the case itself ended with the local AWS down
-    recording.keep(one, report)
-    fresh = [found for found in report["invalid"] if (found["operation"], found["problem"]) not in _TOLD]
-    _TOLD.update((found["operation"], found["problem"]) for found in fresh)
-    assert not fresh, "answers that AWS could not have given:\n" + "\n".join(
-        f"{found['operation']} (HTTP {found['status']}, {found['times']} times): {found['problem']}" for found in fresh)
-
-
-_TOLD: set[tuple[str, str]] = set()
+    alive: list[dict[str, Any]] = []
+    if "local_aws" in request.fixturenames:
+        one: LocalAws = request.getfixturevalue("local_aws")
+        if one.is_up():  # where a case ended with it down, what it left behind says all
+            report = one.asked("answers")
+            alive = report["invalid"]
+            recording.keep(one, report)
+    seen.keep(PORT, NAME)
+    problems = seen.problems(alive)
+    assert not problems, f"answers that AWS could not have given:\n{problems}"
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -283,7 +284,8 @@ class Another:
         return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | dict(exports)
 
     def kill(self) -> None:
-        """`kill -9` its process."""
+        """`kill -9` its process, once all that it served has been looked at: a kill takes along what has not."""
+        urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_localaws/answers", timeout=60).close()
         pid = int((self.state / "pid").read_text())
         os.kill(pid, signal.SIGKILL)
         _until("its end", lambda: not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text(), 10)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
@@ -136,6 +140,61 @@ def test_each_problem_is_reported_once_with_its_number() -> None:
     threading.Thread(target=one.work, daemon=True).start()
     (found,) = one.report()["invalid"]
     assert found["times"] == 3 and found["operation"] == "dynamodb:DescribeTable"
+
+
+_WRONG = ("dynamodb", "POST", "/", {"x-amz-target": "X.DescribeTable"}, b"{}", {}, 200, {}, b'{"Tabel": 1}')
+_SAID = {"operation": "dynamodb:DescribeTable", "problem": "DescribeTableOutput has Tabel, which is not of its shape DescribeTableOutput", "status": 200}
+
+
+def _written(path: Path) -> list[dict[str, Any]]:
+    return [{name: value for name, value in json.loads(line).items() if name != "time"} for line in path.read_text().splitlines()]
+
+
+def test_a_problem_is_written_down_as_it_is_found_and_outlives_a_kill(tmp_path: Path) -> None:
+    """Its process kills itself, without a word to anybody, as soon as the answers have been looked at."""
+    path = tmp_path / "invalid.jsonl"
+    good = (*_WRONG[:8], json.dumps(_TABLE).encode())
+    done = subprocess.run([sys.executable, "-c", f"""
+import os, pathlib, signal, threading
+from localaws import answers
+one = answers.Answers(pathlib.Path({str(path)!r}))
+threading.Thread(target=one.work, daemon=True).start()
+for call in ({good!r}, {_WRONG!r}, {_WRONG!r}):
+    one.put(*call)
+one.report()
+os.kill(os.getpid(), signal.SIGKILL)
+"""], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert _written(path) == [_SAID], "each once, and nothing of the good one"
+
+
+def test_an_orderly_end_looks_at_what_is_left(tmp_path: Path) -> None:
+    one = answers.Answers(tmp_path / "invalid.jsonl")
+    one.put(*_WRONG)
+    threading.Thread(target=one.work, daemon=True).start()
+    one.finish()
+    assert _written(tmp_path / "invalid.jsonl") == [_SAID]
+
+
+def test_what_was_not_looked_at_before_the_end_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_SECONDS", 0.0)
+    one = answers.Answers(tmp_path / "invalid.jsonl")
+    one.put(*_WRONG)  # nobody works
+    one.finish()
+    found, = _written(tmp_path / "invalid.jsonl")
+    assert "answers were not looked at within 0 s of the end" in found["problem"]
+
+
+def test_an_answer_that_cannot_be_looked_at_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> str:
+        raise KeyError("a shape")
+
+    monkeypatch.setattr(answers.shapes, "check", fail)
+    one = answers.Answers()
+    threading.Thread(target=one.work, daemon=True).start()
+    one.put(*_WRONG)
+    found, = one.report()["invalid"]
+    assert found["operation"] == "dynamodb:POST /" and found["problem"] == "could not be looked at: KeyError('a shape')"
 
 
 def test_an_answer_that_was_read_is_not_read_again_but_counts_again(monkeypatch: pytest.MonkeyPatch) -> None:
