@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from scripts.core import deployers, parallel, prerequisites, recover, removal, stacks, watch, world
+from scripts.core import accounts, deployers, parallel, prerequisites, recover, removal, stacks, watch, world
 from scripts.core.accounts import Accounts
 from scripts.core.console import table
 from scripts.core.errors import CommandError, WrongUse
@@ -22,6 +22,8 @@ from scripts.core.removal import Item, KeptResource
 from scripts.core.settings import Environment
 from scripts.core.stacks import Stack
 from scripts.core.world import World
+
+_NOTHING = "Nothing to do: there is no stack of it."
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,20 @@ def _destroy(options: argparse.Namespace, here: World) -> int:
     steps = removal.plan(options.env, environments)  # Refuses an unknown name before any call.
     involved = dict.fromkeys(item.owner for step in steps for item in step)
     regions = [item.region for step in steps for item in step]
-    entered = deployers.open_as_deployer(options, here, regions, [environments[name] for name in involved])
+    owners = [environments[name] for name in involved]
+    if options.local:
+        # The local AWS's deployer is made by whoever opens it first: where there is nothing to remove, nothing is made.
+        caller = accounts.open_accounts(here.open_aws(True, here.environ), regions, owners)
+        if _nothing(Destroy(options.env, options, here, environments, caller), steps):
+            here.console.line(caller.target.line)
+            here.console.line(_NOTHING)
+            return 0
+    entered = deployers.open_as_deployer(options, here, regions, owners)
     here.console.line(entered.target.line)
     run = Destroy(options.env, options, here, environments, entered)
     found = [_find(run, step) for step in _reached(run, steps)]
     if not any(found):
-        here.console.line("Nothing to do: there is no stack of it.")
+        here.console.line(_NOTHING)
         return 0
     _refuse_if_used(run)
     _show(run, found)
@@ -81,6 +91,12 @@ def _destroy(options: argparse.Namespace, here: World) -> int:
         _remove(run, step, board)
     _tell_kept([kept for step in found for one in step for kept in one.kept], here)
     return 0
+
+
+def _nothing(run: Destroy, steps: list[list[Item]]) -> bool:
+    """True when all of it can be looked at, and none of it is there."""
+    items = [item for step in steps for item in step]
+    return all(run.reaches(item) for item in items) and not any(stacks.find(run.client("cloudformation", item), item.stack_name) for item in items)
 
 
 def _reached(run: Destroy, steps: list[list[Item]]) -> list[list[Item]]:

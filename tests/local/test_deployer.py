@@ -43,7 +43,9 @@ def _policy_with(one: Project, action: str) -> tuple[str, dict[str, Any]]:
 @pytest.mark.every
 def test_an_action_that_it_lacks_is_named_and_everything_goes_back(project: Project) -> None:
     lacking = "codedeploy:CreateDeploymentGroup"
-    assert project.run("destroy", "gamma").code == 0  # makes the deployer, and finds nothing
+    assert project.run("destroy", "gamma").code == 0
+    assert project.client("cloudformation").describe_stacks()["Stacks"] == [], "there was nothing to remove, and something was made for it"
+    assert project.run("deployer", "gamma").code == 0
     iam = project.client("iam")
     arn, document = _policy_with(project, lacking)
     less = json.loads(json.dumps(document))

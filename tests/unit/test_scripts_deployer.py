@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scripts_fakes import PROJECT, FakeAws, FakeClock, FakeCloudFormation, Recorder, a_world, refusal
 
-from scripts import deployer
+from scripts import deployer, destroy
 from scripts.core import accounts, deployers, settings
 from scripts.core.errors import CommandError, WrongUse
 
@@ -109,6 +109,40 @@ def test_one_that_cannot_be_assumed_says_how_to_make_it(project: Path) -> None:
 def test_another_word_is_refused(project: Path) -> None:
     with pytest.raises(WrongUse, match="neither true nor false"):
         _gamma(project, "deployer: yes please")
+
+
+# --- on the local AWS it is made by whoever needs it -----------------------------------------------------------------------
+
+
+def _destroy(root: Path, cloud: FakeCloudFormation, environment: str) -> tuple[int, Recorder]:
+    _gamma(root, "deployer: true")
+    recorder = Recorder()
+    aws = Roles("arn:aws:iam::000000000000:user/admin", [], clients={"cloudformation": cloud}, local=True)
+    return destroy.main(["--env", environment, "--local", "--yes"], a_world(root, aws, recorder, cloud.clock)), recorder
+
+
+@pytest.mark.parametrize("environment", ["gamma", "release-store", "all"])
+def test_where_there_is_nothing_to_remove_it_is_not_made(project: Path, environment: str) -> None:
+    cloud = FakeCloudFormation(FakeClock())
+    code, recorder = _destroy(project, cloud, environment)
+    assert (code, cloud.stacks) == (0, {}), recorder.errors
+    assert "Target: local AWS" in recorder.text and "Nothing to do: there is no stack of it." in recorder.text
+
+
+def test_with_no_environment_it_is_not_made_either(project: Path) -> None:
+    cloud = FakeCloudFormation(FakeClock())
+    code, recorder = _destroy(project, cloud, "")
+    assert (code, cloud.stacks) == (2, {}) and "no environment is named" in recorder.errors
+
+
+def test_where_there_is_something_to_remove_it_is_made_and_removes_it(project: Path) -> None:
+    cloud = FakeCloudFormation(FakeClock())
+    cloud.add("sample-environment-gamma", "CREATE_COMPLETE")
+    code, recorder = _destroy(project, cloud, "gamma")
+    assert code == 0, recorder.errors
+    assert "caller arn:aws:sts::000000000000:assumed-role/sample-deployer/handsoff" in recorder.text
+    left = {one["StackName"] for one in cloud.stacks.values() if one["StackStatus"] != "DELETE_COMPLETE"}
+    assert left == {"sample-deployer"}
 
 
 # --- making it ----------------------------------------------------------------------------------------------------------
