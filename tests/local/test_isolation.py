@@ -94,7 +94,7 @@ def clone(tmp_path: Path, unused_tcp_port: int) -> Iterator[Clone]:
     root = tmp_path / "clone"
     for name in ("templates", "parameters", "functions", "scripts", "localaws", "app", "appspecs", "buildspecs"):
         shutil.copytree(projects.ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "requirements.txt"):
+    for name in ("Makefile", "requirements.txt", "requirements-guard.txt"):
         shutil.copy2(projects.ROOT / name, root / name)
     (root / "build").mkdir()
     (root / "build" / "venv").symlink_to(projects.ROOT / "build" / "venv")
@@ -167,7 +167,7 @@ def test_the_demonstration_reaches_nobody_else_whatever_the_users_settings(clone
 @pytest.mark.every
 @pytest.mark.parametrize(("file", "guard", "without"), [
     pytest.param("scripts/core/session.py", "    if not local:\n", "    if True:\n", id="the session's"),
-    pytest.param("Makefile", '$(LOCALAWS) start && eval "$$($(LOCALAWS) env)" &&\nendif', "$(LOCALAWS) start &&\nendif", id="make's"),
+    pytest.param("Makefile", '$(LOCALAWS) start >&2 && eval "$$($(LOCALAWS) env)" &&\nendif', "$(LOCALAWS) start >&2 &&\nendif", id="make's"),
 ])
 def test_without_a_guard_the_recorder_sees_calls_that_leave(clone: Clone, file: str, guard: str, without: str) -> None:
     """Each guard alone keeps calls in; with both gone the case above would fail."""
