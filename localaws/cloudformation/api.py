@@ -11,13 +11,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localaws.cloudformation import changesets, engine, stacks, template
-from localaws.cloudformation.engine import STACK, Plan
+from localaws.cloudformation import changesets, engine, stacks, template, views
+from localaws.cloudformation.engine import STACK
+from localaws.cloudformation.exports import Exports
+from localaws.cloudformation.planning import Planner, refused
 from localaws.cloudformation.resources import handlers
-from localaws.cloudformation.runner import Book, Job, Runner, reason_of
+from localaws.cloudformation.runner import Book, Job, Runner
 from localaws.cloudformation.schema import schemas
-from localaws.cloudformation.stacks import MissingCapability, Prepared
 from localaws.cloudformation.template import TemplateError
+from localaws.cloudformation.triggers import triggered
 from localaws.service import Aws, Context, Service, ServiceError, Stores
 
 _PAGE = 100
@@ -25,10 +27,6 @@ _BY_STACK = ("CreateStack", "UpdateStack", "DeleteStack", "DescribeStacks", "Des
              "DescribeStackResource", "ListStackResources", "GetTemplate", "GetTemplateSummary", "ContinueUpdateRollback",
              "CancelUpdateStack", "SignalResource", "CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet",
              "ListChangeSets", "UpdateTerminationProtection")
-
-
-def _refused(message: str) -> ServiceError:
-    return ServiceError("ValidationError", message)
 
 
 class Api(Service):
@@ -41,9 +39,11 @@ class Api(Service):
         super().__init__(aws)
         self.stores = Stores()
         self.book = Book(self.lock, self._tables_of, aws.clock)
-        self.runner = Runner(self.book, handlers(), schemas, self._exported, self._authorize, getattr(aws, "endpoint", ""))
-        self.runner.authorize_exports = self._export_problem
-        self.runner.watch = self._triggered
+        self.exports = Exports(self._tables_of)
+        self.runner = Runner(self.book, handlers(), schemas, self.exports.lookup, self._authorize, getattr(aws, "endpoint", ""))
+        self.runner.authorize_exports = self.exports.problem
+        self.runner.watch = triggered
+        self.planner = Planner(self.book, self.runner, self.exports)
         self._jobs: dict[str, Job] = {}
 
     # --- state --------------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Api(Service):
     def _stack(self, ctx: Context, name: str, wording: str = "Stack with id {} does not exist") -> dict[str, Any]:
         found = self._find(ctx, name)
         if found is None:
-            raise _refused(wording.format(name))
+            raise refused(wording.format(name))
         return found
 
     def _change_set(self, ctx: Context, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,162 +140,11 @@ class Api(Service):
             found = table.get(name)
         else:
             if "StackName" not in params:
-                raise _refused("StackName must be specified if ChangeSetName is not specified as an ARN.")
+                raise refused("StackName must be specified if ChangeSetName is not specified as an ARN.")
             stack = self._stack(ctx, params["StackName"], "Stack [{}] does not exist")
             found = next((item for item in table.values() if item["stack_id"] == stack["StackId"] and item["name"] == name), None)
         if found is None:
             raise ServiceError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-        return found
-
-    def _exported(self, stack_id: str) -> Callable[[str], str]:
-        """Return what looks an export up, for the templates of a stack."""
-        def value(name: str) -> str:
-            for record in list(self._tables_of(stack_id)["stacks"].values()):
-                for output in record["outputs"].values():
-                    if output["export"] == name and record["status"] != "DELETE_COMPLETE":
-                        return str(output["value"])
-            raise TemplateError(f"No export named {name} found.")
-        return value
-
-    def _importers(self, record: Mapping[str, Any], names: set[str]) -> list[tuple[str, str]]:
-        """Return (export, stack name) of the stacks that import exports of `record`."""
-        return [(name, other["StackName"]) for other in self._tables_of(record["StackId"])["stacks"].values()
-                if other["status"] != "DELETE_COMPLETE" for name in other["imports"] if name in names]
-
-    def _export_problem(self, record: dict[str, Any], outputs: dict[str, Any]) -> str:
-        """Return why a stack cannot have the exports of its new outputs, or ''."""
-        wanted = {output["export"]: output["value"] for output in outputs.values() if output["export"]}
-        for other in list(self._tables_of(record["StackId"])["stacks"].values()):
-            if other is record or other["status"] == "DELETE_COMPLETE":
-                continue
-            for output in other["outputs"].values():
-                if output["export"] in wanted:
-                    return f"Export with name {output['export']} is already exported by stack {other['StackName']}"
-        held = {output["export"]: output["value"] for output in record["outputs"].values() if output["export"]}
-        for name, user in self._importers(record, set(held)):
-            if name not in wanted:
-                return f"Export {name} cannot be deleted as it is in use by {user}"
-            if wanted[name] != held[name]:
-                return f"Export {name} cannot be updated as it is in use by {user}"
-        return ""
-
-    def _triggered(self, record: Mapping[str, Any], job: Job) -> str:
-        """Return why the rollback triggers of a stack ask for its rollback, or ''."""
-        triggers = record["rollback"].get("RollbackTriggers") or []
-        names = {trigger["Arn"].split(":alarm:", 1)[-1]: trigger["Arn"] for trigger in triggers}
-        if not names:
-            return ""
-        cloudwatch = job.clients.client("cloudwatch", record["StackId"].split(":")[3])
-        try:
-            found = cloudwatch.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-        except ClientError as error:
-            return f"Rollback triggers could not be read: {reason_of(error)}"
-        states = {alarm["AlarmName"]: alarm["StateValue"] for kind in ("MetricAlarms", "CompositeAlarms") for alarm in found.get(kind) or []}
-        for name, arn in names.items():
-            if name not in states:
-                return f"Rollback trigger {arn} does not exist."
-            if states[name] == "ALARM":
-                return f"The following rollback trigger(s) went to ALARM state: [{arn}]."
-        return ""
-
-    # --- templates ----------------------------------------------------------------------------------------------------
-
-    def _body(self, params: Mapping[str, Any], job: Job, record: Mapping[str, Any] | None) -> str:
-        if params.get("TemplateBody"):
-            if len(params["TemplateBody"].encode()) > 51200:
-                raise _refused("1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have "
-                               "length less than or equal to 51200")
-            return str(params["TemplateBody"])
-        if params.get("TemplateURL"):
-            return stacks.read_url(params["TemplateURL"], job.clients, job.ctx.region, self.runner.endpoint)
-        if params.get("UsePreviousTemplate") and record:
-            return str(record["template"])
-        raise _refused("Either Template URL or Template Body must be specified.")
-
-    def _settings(self, params: Mapping[str, Any], job: Job, stack_id: str, record: Mapping[str, Any] | None
-                  ) -> tuple[dict[str, Any], Prepared]:
-        """Return what a create or an update puts into the stack's record, and the template bound to it."""
-        for name in ("NotificationARNs", "ResourcesToImport", "StackPolicyBody", "StackPolicyURL", "ResourceTypes", "EnableTerminationProtection",
-                     "TimeoutInMinutes"):
-            if params.get(name):
-                raise _refused(f"{name} is not served by the local AWS")
-        previous = record["parameters"] if record else {}
-        given: dict[str, str] = {}
-        for item in params.get("Parameters") or []:
-            key = item["ParameterKey"]
-            if item.get("UsePreviousValue"):
-                if key not in previous:
-                    raise _refused(f"Invalid input for parameter key {key}. Cannot specify usePreviousValue as true for a parameter key "
-                                   "not in the previous template")
-                given[key] = previous[key]
-            else:
-                given[key] = item.get("ParameterValue", "")
-        try:
-            body = self._body(params, job, record)
-            prepared = stacks.prepare(body, given, stack_id, job.clients, schemas(job.ctx.region), self._exported(stack_id))
-            stacks.check_capabilities(prepared.data, params.get("Capabilities") or [])
-        except MissingCapability as error:
-            raise ServiceError("InsufficientCapabilitiesException", error.message) from error
-        except TemplateError as error:
-            raise _refused(error.message) from error
-        except ClientError as error:
-            raise _refused(error.response["Error"]["Message"]) from error
-        if record and record["resources"]:
-            changed = [name for name, resource in prepared.effective.resources.items()
-                       if name in record["resources"] and record["resources"][name]["type"] != resource["Type"]]
-            if changed:
-                raise _refused("Update of resource type is not permitted. The new template modifies resource type of the following "
-                               f"resources: [{', '.join(changed)}]")
-        tags = params.get("Tags")
-        rollback = params.get("RollbackConfiguration")
-        for trigger in (rollback or {}).get("RollbackTriggers") or []:
-            if trigger["Type"] not in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
-                raise _refused(f"Unsupported rollback trigger type {trigger['Type']}")
-        return {"template": body, "parameters": prepared.parameters, "capabilities": params.get("Capabilities") or [],
-                "tags": {tag["Key"]: tag["Value"] for tag in tags} if tags is not None else dict(record["tags"]) if record else {},
-                "rollback": rollback if rollback is not None else record["rollback"] if record else {},
-                "description": prepared.data.get("Description", "") or ""}, prepared
-
-    def _plan(self, record: Mapping[str, Any] | None, settings: Mapping[str, Any], prepared: Prepared, job: Job, nested: bool) -> Plan:
-        """Plan what the settings would do to a stack (None: one that does not exist)."""
-        old_raw: dict[str, Any] = {}
-        if record and record["resources"]:
-            try:
-                old_raw = self.runner.prepare(record, job).effective.resources
-            except TemplateError:
-                old_raw = {}  # an export is gone, say: then every changed value counts as changed directly
-        outputs = {name: output["value"] for name, output in record["outputs"].items()} if record else {}
-
-        def expand(name: str, properties: Mapping[str, Any], old: Mapping[str, Any] | None) -> Plan | None:
-            return self._child_plan(name, properties, old, prepared, settings, job) if nested else None
-
-        found = engine.plan(record["resources"] if record else {}, old_raw, prepared.effective, prepared.scope, settings["tags"],
-                            schemas(job.ctx.region), outputs, expand)
-        found.parameters = prepared.parameters
-        return found
-
-    def _child_plan(self, name: str, properties: Mapping[str, Any], old: Mapping[str, Any] | None, parent: Prepared,
-                    settings: Mapping[str, Any], job: Job) -> Plan:
-        child = self.book.stack(old["physical_id"]) if old else None
-        parent_name = parent.scope.pseudo["AWS::StackName"]
-        stack_id = child["StackId"] if child else stacks.stack_arn(job.ctx.account, job.ctx.region, f"{parent_name}-{name}"[:115])
-        body = ""
-        try:
-            if template.contains_unknown(properties["TemplateURL"]):
-                raise TemplateError("The TemplateURL of a nested stack must be known before the change")
-            body = stacks.read_url(properties["TemplateURL"], job.clients, job.ctx.region, self.runner.endpoint)
-            given: dict[str, Any] = {}
-            for key, value in (properties.get("Parameters") or {}).items():
-                unknown = template.contains_unknown(value)
-                given[key] = template.UNKNOWN if unknown else ",".join(template.text_of(item) for item in value) \
-                    if isinstance(value, list) else template.text_of(value)
-            prepared = stacks.prepare(body, given, stack_id, job.clients, schemas(job.ctx.region), self._exported(stack_id))
-            stacks.check_capabilities(prepared.data, settings["capabilities"])
-            tags = {tag["Key"]: template.text_of(tag["Value"]) for tag in properties.get("Tags") or []}
-            found = self._plan(child, {"tags": tags, "capabilities": settings["capabilities"]}, prepared, job, True)
-            found.label = {"stack_id": stack_id, "template": body}
-        except TemplateError as error:
-            found = Plan(label={"stack_id": stack_id, "template": body, "failed": error.message})
         return found
 
     # --- operations on stacks -----------------------------------------------------------------------------------------
@@ -325,7 +174,7 @@ class Api(Service):
         role = self._role(ctx, params, None)
         job = self._job(ctx, role)
         stack_id = stacks.stack_arn(ctx.account, ctx.region, name)
-        settings, _ = self._settings(params, job, stack_id, None)
+        settings, _ = self.planner.settings(params, job, stack_id, None)
         on_failure = params.get("OnFailure") or ("DO_NOTHING" if params.get("DisableRollback") else "ROLLBACK")
         record = stacks.new_record(stack_id, self.aws.clock.now())
         record.update(settings, role_arn=role, disable_rollback=on_failure == "DO_NOTHING")
@@ -338,7 +187,7 @@ class Api(Service):
 
     def _updatable(self, record: Mapping[str, Any]) -> None:
         if record["status"] not in engine.UPDATABLE:
-            raise _refused(f"Stack:{record['StackId']} is in {record['status']} state and can not be updated.")
+            raise refused(f"Stack:{record['StackId']} is in {record['status']} state and can not be updated.")
 
     def update_stack(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """UpdateStack."""
@@ -346,13 +195,13 @@ class Api(Service):
         self._updatable(record)
         role = self._role(ctx, params, record)
         job = self._job(ctx, role)
-        settings, prepared = self._settings(params, job, record["StackId"], record)
+        settings, prepared = self.planner.settings(params, job, record["StackId"], record)
         try:
-            empty = self._plan(record, settings, prepared, job, False).empty
+            empty = self.planner.plan(record, settings, prepared, job, False).empty
         except TemplateError as error:
-            raise _refused(error.message) from error
+            raise refused(error.message) from error
         if empty and record["status"] != "UPDATE_FAILED" and settings["rollback"] == record["rollback"]:
-            raise _refused("No updates are to be performed.")
+            raise refused("No updates are to be performed.")
         self._begin_update(record, settings, role, job, not params.get("DisableRollback"))
         return {"StackId": record["StackId"]}
 
@@ -369,17 +218,17 @@ class Api(Service):
         if record is None or record["status"] == "DELETE_COMPLETE":
             return
         if self._is_protected(record):  # the words as aws-nuke matches them: github.com/ekristen/aws-nuke/issues/821
-            raise _refused(f"Stack [{record['StackName']}] cannot be deleted while TerminationProtection is enabled")
+            raise refused(f"Stack [{record['StackName']}] cannot be deleted while TerminationProtection is enabled")
         if params.get("DeletionMode", "STANDARD") != "STANDARD":
-            raise _refused("DeletionMode is not served by the local AWS")
+            raise refused("DeletionMode is not served by the local AWS")
         retain = params.get("RetainResources") or []
         if retain and record["status"] != "DELETE_FAILED":
-            raise _refused(f"Invalid operation on stack [{record['StackId']}]. RetainResources can only be specified for stacks in "
-                           "DELETE_FAILED state")
+            raise refused(f"Invalid operation on stack [{record['StackId']}]. RetainResources can only be specified for stacks in "
+                          "DELETE_FAILED state")
         exports = {output["export"] for output in record["outputs"].values() if output["export"]}
-        for export, user in self._importers(record, exports):
+        for export, user in self.exports.importers(record, exports):
             if user != record["StackName"]:
-                raise _refused(f"Export {export} cannot be deleted as it is in use by {user}")
+                raise refused(f"Export {export} cannot be deleted as it is in use by {user}")
         role = self._role(ctx, params, record)
         job = self._job(ctx, role)
         with self.lock:
@@ -394,7 +243,7 @@ class Api(Service):
                 if running:
                     running.abandon, running.cancelled = True, "Resource creation cancelled"
             elif record["status"] not in engine.DELETABLE:
-                raise _refused(f"Stack [{record['StackName']}] cannot be deleted while in status {record['status']}")
+                raise refused(f"Stack [{record['StackName']}] cannot be deleted while in status {record['status']}")
             self._drop_change_sets(record)
 
         def work() -> None:
@@ -418,11 +267,11 @@ class Api(Service):
         """
         record = self._stack(ctx, params["StackName"], "Stack [{}] does not exist")
         if record["RootId"]:
-            raise _refused("For nested stacks, termination protection is set on the root stack and can't be changed directly on the nested "
-                           f"stack [{record['StackName']}]")
+            raise refused("For nested stacks, termination protection is set on the root stack and can't be changed directly on the nested "
+                          f"stack [{record['StackName']}]")
         with self.lock:
             if record["status"].startswith("DELETE_") and record["status"] != "DELETE_FAILED":
-                raise _refused(f"Stack [{record['StackName']}] cannot be updated while in status {record['status']}")
+                raise refused(f"Stack [{record['StackName']}] cannot be updated while in status {record['status']}")
             record["protected"] = params["EnableTerminationProtection"]
         return {"StackId": record["StackId"]}
 
@@ -430,18 +279,18 @@ class Api(Service):
         """ContinueUpdateRollback."""
         record = self._stack(ctx, params["StackName"], "Stack [{}] does not exist")
         if record["ParentId"]:
-            raise _refused(f"RollbackUpdatedStack cannot be initiated on nested stack [{record['StackId']}]; use its root stack")
+            raise refused(f"RollbackUpdatedStack cannot be initiated on nested stack [{record['StackId']}]; use its root stack")
         role = self._role(ctx, params, record)
         job = self._job(ctx, role)
         skip = params.get("ResourcesToSkip") or []
         with self.lock:
             if record["status"] != "UPDATE_ROLLBACK_FAILED" or not record["operation"]:
-                raise _refused(f"Stack:{record['StackId']} is in {record['status']} state and can not continue update rollback.")
+                raise refused(f"Stack:{record['StackId']} is in {record['status']} state and can not continue update rollback.")
             for name in skip:
                 if name not in record["resources"]:
-                    raise _refused(f"Stack [{record['StackName']}] does not contain resource [{name}]")
+                    raise refused(f"Stack [{record['StackName']}] does not contain resource [{name}]")
             if record["StackId"] in self._jobs:
-                raise _refused(f"Stack:{record['StackId']} is in UPDATE_ROLLBACK_IN_PROGRESS state and can not continue update rollback.")
+                raise refused(f"Stack:{record['StackId']} is in UPDATE_ROLLBACK_IN_PROGRESS state and can not continue update rollback.")
         self._run(record, job, lambda: self.runner.roll_back(record, job, "User Initiated", skip))
         end = time.time() + 5
         while record["status"] == "UPDATE_ROLLBACK_FAILED" and record["StackId"] in self._jobs and time.time() < end:
@@ -453,7 +302,7 @@ class Api(Service):
         record = self._stack(ctx, params["StackName"], "Stack [{}] does not exist")
         job = self._jobs.get(record["StackId"])
         if record["status"] != "UPDATE_IN_PROGRESS" or job is None:
-            raise _refused("CancelUpdateStack cannot be called from current stack status")
+            raise refused("CancelUpdateStack cannot be called from current stack status")
         job.cancelled = "User Initiated"
 
     def signal_resource(self, ctx: Context, params: dict[str, Any]) -> None:
@@ -461,18 +310,18 @@ class Api(Service):
         record = self._stack(ctx, params["StackName"], "Stack '{}' does not exist")
         name, unique = params["LogicalResourceId"], params["UniqueId"]
         if record["status"] not in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"):
-            raise _refused(f"Stack {record['StackId']} is in {record['status']} state and cannot be signaled")
+            raise refused(f"Stack {record['StackId']} is in {record['status']} state and cannot be signaled")
         with self.lock:
             resource = record["resources"].get(name)
             if resource is None:
-                raise _refused(f"Resource {name} does not exist for stack {record['StackName']}")
+                raise refused(f"Resource {name} does not exist for stack {record['StackName']}")
             if resource["status"] not in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
-                raise _refused(f"Resource {name} is in {resource['status']} state and cannot be signaled")
+                raise refused(f"Resource {name} is in {resource['status']} state and cannot be signaled")
             table = self.stores[ctx]["signals"].setdefault(f"{record['StackId']}|{name}", {})
             if unique in table:
-                raise _refused(f"Signal with ID {unique} for resource {name} already exists. Signals may only be updated with a "
-                               "FAILURE status." if params["Status"] == "SUCCESS" else
-                               f"Signal with ID {unique} for resource {name} already exists.")
+                raise refused(f"Signal with ID {unique} for resource {name} already exists. Signals may only be updated with a "
+                              "FAILURE status." if params["Status"] == "SUCCESS" else
+                              f"Signal with ID {unique} for resource {name} already exists.")
             table[unique] = {"status": params["Status"], "time": self.aws.clock.now()}
             self.book.event(record, name, resource["type"], resource["physical_id"], resource["status"],
                             f"Received {params['Status']} signal with UniqueId {unique}")
@@ -483,16 +332,16 @@ class Api(Service):
         """CreateChangeSet: of type CREATE (a stack in REVIEW_IN_PROGRESS holds it) or UPDATE."""
         name, kind = params["StackName"], params.get("ChangeSetType", "UPDATE")
         if kind not in ("CREATE", "UPDATE"):
-            raise _refused(f"ChangeSetType {kind} is not served by the local AWS")
+            raise refused(f"ChangeSetType {kind} is not served by the local AWS")
         record = self._find(ctx, name)
         if kind == "UPDATE":
             if record is None:
-                raise _refused(f"Stack [{name}] does not exist")
+                raise refused(f"Stack [{name}] does not exist")
             if record["status"] == "REVIEW_IN_PROGRESS":
-                raise _refused(f"Stack [{name}] is in REVIEW_IN_PROGRESS state and can not be updated.")
+                raise refused(f"Stack [{name}] is in REVIEW_IN_PROGRESS state and can not be updated.")
             self._updatable(record)
         elif record is not None and record["status"] != "REVIEW_IN_PROGRESS":
-            raise _refused(f"Stack [{name}] already exists and cannot be created again with the changeSet [{params['ChangeSetName']}].")
+            raise refused(f"Stack [{name}] already exists and cannot be created again with the changeSet [{params['ChangeSetName']}].")
         if record is not None and any(item["stack_id"] == record["StackId"] and item["name"] == params["ChangeSetName"]
                                       for item in list(self.stores[ctx]["change_sets"].values())):
             raise ServiceError("AlreadyExistsException", f"ChangeSet {params['ChangeSetName']} cannot be created due to a mismatch with "
@@ -500,7 +349,7 @@ class Api(Service):
         role = self._role(ctx, params, record)
         job = self._job(ctx, role)
         stack_id = record["StackId"] if record else stacks.stack_arn(ctx.account, ctx.region, name)
-        settings, prepared = self._settings(params, job, stack_id, record if kind == "UPDATE" else None)
+        settings, prepared = self.planner.settings(params, job, stack_id, record if kind == "UPDATE" else None)
         with self.lock:
             if record is None:
                 record = stacks.new_record(stack_id, self.aws.clock.now())
@@ -517,7 +366,7 @@ class Api(Service):
         def work() -> None:
             change_set["status"] = "CREATE_IN_PROGRESS"
             try:
-                found = self._plan(record if kind == "UPDATE" else None, settings, prepared, job, change_set["nested"])
+                found = self.planner.plan(record if kind == "UPDATE" else None, settings, prepared, job, change_set["nested"])
                 if settings["rollback"] != record["rollback"] and kind == "UPDATE":
                     found.outputs_changed = True
                 with self.lock:
@@ -584,13 +433,13 @@ class Api(Service):
                                                          f"[{found['status'] if found['status'] == 'FAILED' else found['execution']}]")
         record = self.book.stack(found["stack_id"])
         if record is None or record["status"] == "DELETE_COMPLETE":
-            raise _refused(f"Stack [{found['stack_name']}] does not exist")
+            raise refused(f"Stack [{found['stack_name']}] does not exist")
         job = self._job(ctx, found["role_arn"])
         with self.lock:
             if found["type"] == "UPDATE":
                 self._updatable(record)
             elif record["status"] != "REVIEW_IN_PROGRESS":
-                raise _refused(f"Stack:{record['StackId']} is in {record['status']} state and can not be created.")
+                raise refused(f"Stack:{record['StackId']} is in {record['status']} state and can not be created.")
             found["execution"] = "EXECUTE_IN_PROGRESS"
             for item in [item for item in self.stores[ctx]["change_sets"].values()
                          if item["stack_id"] == record["StackId"] and item["id"] != found["id"]]:
@@ -622,26 +471,7 @@ class Api(Service):
     # --- descriptions -------------------------------------------------------------------------------------------------
 
     def _described(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            declared = template.parse(record["template"]).get("Parameters") or {} if record["template"] else {}
-        except TemplateError:
-            declared = {}
-        found: dict[str, Any] = {
-            "StackId": record["StackId"], "StackName": record["StackName"], "CreationTime": record["created"], "StackStatus": record["status"],
-            "DisableRollback": record["disable_rollback"], "NotificationARNs": [], "Capabilities": record["capabilities"],
-            "RollbackConfiguration": record["rollback"] or {}, "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
-            "EnableTerminationProtection": self._is_protected(record),
-            "Parameters": [{"ParameterKey": key, "ParameterValue": "****" if template.text_of((declared.get(key) or {}).get(
-                "NoEcho", False)) == "true" else value} for key, value in record["parameters"].items()],
-            "Outputs": [{"OutputKey": key, "OutputValue": output["value"],
-                         **({"Description": output["description"]} if output["description"] else {}),
-                         **({"ExportName": output["export"]} if output["export"] else {})} for key, output in record["outputs"].items()],
-            "Tags": [{"Key": key, "Value": value} for key, value in record["tags"].items()]}
-        for key, source in (("Description", "description"), ("StackStatusReason", "reason"), ("RoleARN", "role_arn"), ("ParentId", "ParentId"),
-                            ("RootId", "RootId"), ("LastUpdatedTime", "updated"), ("DeletionTime", "deleted")):
-            if record[source]:
-                found[key] = record[source]
-        return found
+        return views.stack(record, self._is_protected(record))
 
     def describe_stacks(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeStacks."""
@@ -654,46 +484,22 @@ class Api(Service):
     def list_stacks(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """ListStacks, those deleted included."""
         wanted = params.get("StackStatusFilter")
-        found = []
         with self.lock:
             records = sorted(self.stores[ctx]["stacks"].values(), key=lambda record: -record["created"])
-        for record in records:
-            if wanted and record["status"] not in wanted:
-                continue
-            whole = {"StackId": record["StackId"], "StackName": record["StackName"], "TemplateDescription": record["description"],
-                     "CreationTime": record["created"], "LastUpdatedTime": record["updated"], "DeletionTime": record["deleted"],
-                     "StackStatus": record["status"], "StackStatusReason": record["reason"], "ParentId": record["ParentId"],
-                     "RootId": record["RootId"], "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"}}
-            found.append({key: value for key, value in whole.items() if value})
-        return {"StackSummaries": found}
+        return {"StackSummaries": [views.summary(record) for record in records if not wanted or record["status"] in wanted]}
 
     def describe_stack_events(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeStackEvents, newest first."""
         if not params.get("StackName"):
-            raise _refused("1 validation error detected: Value at 'stackName' failed to satisfy constraint: Member must not be null")
+            raise refused("1 validation error detected: Value at 'stackName' failed to satisfy constraint: Member must not be null")
         record = self._stack(ctx, params["StackName"], "Stack [{}] does not exist")
         with self.lock:
             events = list(self.stores[ctx]["events"].get(record["StackId"]) or [])
         # A page ends at a count from the oldest event, so that events written meanwhile shift nothing.
         end = int(params["NextToken"]) if params.get("NextToken") else len(events)
         begin = max(0, end - _PAGE)
-        page = []
-        for event in reversed(events[begin:end]):
-            item = {"StackId": record["StackId"], "StackName": record["StackName"], "EventId": event["EventId"], "Timestamp": event["time"],
-                    **{key: event[key] for key in ("LogicalResourceId", "PhysicalResourceId", "ResourceType", "ResourceStatus")}}
-            for key in ("ResourceStatusReason", "ResourceProperties"):
-                if event[key]:
-                    item[key] = event[key]
-            page.append(item)
-        return {"StackEvents": page, **({"NextToken": str(begin)} if begin else {})}
-
-    @staticmethod
-    def _resource(record: Mapping[str, Any], name: str, resource: Mapping[str, Any]) -> dict[str, Any]:
-        found = {"LogicalResourceId": name, "PhysicalResourceId": resource["physical_id"], "ResourceType": resource["type"],
-                 "ResourceStatus": resource["status"], "DriftInformation": {"StackResourceDriftStatus": "NOT_CHECKED"}}
-        if resource["reason"]:
-            found["ResourceStatusReason"] = resource["reason"]
-        return found
+        return {"StackEvents": [views.event(record, event) for event in reversed(events[begin:end])],
+                **({"NextToken": str(begin)} if begin else {})}
 
     def describe_stack_resources(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeStackResources, by stack or by physical id."""
@@ -704,15 +510,15 @@ class Api(Service):
             records = [record for record in list(self.stores[ctx]["stacks"].values()) if record["status"] != "DELETE_COMPLETE"
                        and any(item["physical_id"] == physical for item in record["resources"].values())]
             if not records:
-                raise _refused(f"Stack for {physical} does not exist")
+                raise refused(f"Stack for {physical} does not exist")
         else:
-            raise _refused("Either stackName or physicalResourceId must be specified")
+            raise refused("Either stackName or physicalResourceId must be specified")
         wanted = params.get("LogicalResourceId")
         found = [{"StackName": record["StackName"], "StackId": record["StackId"], "Timestamp": resource["time"],
-                  **self._resource(record, name, resource)} for record in records for name, resource in record["resources"].items()
+                  **views.resource(name, resource)} for record in records for name, resource in record["resources"].items()
                  if resource["status"] and (not wanted or name == wanted)]
         if wanted and not found:
-            raise _refused(f"Resource {wanted} does not exist for stack {records[0]['StackName']}")
+            raise refused(f"Resource {wanted} does not exist for stack {records[0]['StackName']}")
         return {"StackResources": found}
 
     def describe_stack_resource(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -721,15 +527,15 @@ class Api(Service):
         name = params["LogicalResourceId"]
         resource = record["resources"].get(name)
         if resource is None:
-            raise _refused(f"Resource {name} does not exist for stack {record['StackName']}")
+            raise refused(f"Resource {name} does not exist for stack {record['StackName']}")
         return {"StackResourceDetail": {"StackName": record["StackName"], "StackId": record["StackId"], "LastUpdatedTimestamp": resource["time"],
-                                        "Metadata": stacks.json_text(resource["metadata"]), **self._resource(record, name, resource)}}
+                                        "Metadata": stacks.json_text(resource["metadata"]), **views.resource(name, resource)}}
 
     def list_stack_resources(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """ListStackResources."""
         record = self._stack(ctx, params["StackName"], "Stack with id {} does not exist")
         with self.lock:
-            return {"StackResourceSummaries": [{"LastUpdatedTimestamp": resource["time"], **self._resource(record, name, resource)}
+            return {"StackResourceSummaries": [{"LastUpdatedTimestamp": resource["time"], **views.resource(name, resource)}
                                                for name, resource in record["resources"].items() if resource["status"]]}
 
     def get_template(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -742,43 +548,16 @@ class Api(Service):
 
     def validate_template(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """ValidateTemplate."""
-        data = self._read(ctx, params)
-        found: dict[str, Any] = {"Parameters": [
-            {"ParameterKey": name, "NoEcho": template.text_of(parameter.get("NoEcho", False)) == "true",
-             **({"DefaultValue": template.text_of(parameter["Default"])} if "Default" in parameter else {}),
-             **({"Description": parameter["Description"]} if "Description" in parameter else {})}
-            for name, parameter in (data.get("Parameters") or {}).items()], **self._capabilities(data)}
-        return {**found, **({"Description": data["Description"]} if data.get("Description") else {})}
+        return views.validated(self._read(ctx, params))
 
     def get_template_summary(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """GetTemplateSummary."""
-        data = self._read(ctx, params)
-        found: dict[str, Any] = {"Parameters": [
-            {"ParameterKey": name, "ParameterType": parameter["Type"], "NoEcho": template.text_of(parameter.get("NoEcho", False)) == "true",
-             "ParameterConstraints": {"AllowedValues": [template.text_of(value) for value in parameter.get("AllowedValues") or []]},
-             **({"DefaultValue": template.text_of(parameter["Default"])} if "Default" in parameter else {}),
-             **({"Description": parameter["Description"]} if "Description" in parameter else {})}
-            for name, parameter in (data.get("Parameters") or {}).items()],
-            "ResourceTypes": sorted({resource["Type"] for resource in data["Resources"].values()}), "Version": "2010-09-09",
-            **self._capabilities(data)}
-        if "Metadata" in data:
-            found["Metadata"] = stacks.json_text(data["Metadata"])
-        return {**found, **({"Description": data["Description"]} if data.get("Description") else {})}
+        return views.template_summary(self._read(ctx, params))
 
     def _read(self, ctx: Context, params: Mapping[str, Any]) -> dict[str, Any]:
         try:
             record = self._stack(ctx, params["StackName"]) if params.get("StackName") else None
-            body = record["template"] if record else self._body(params, self._job(ctx, None), None)
+            body = record["template"] if record else self.planner.body(params, self._job(ctx, None), None)
             return template.parse(body)
         except TemplateError as error:
-            raise _refused(error.message) from error
-
-    @staticmethod
-    def _capabilities(data: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            stacks.check_capabilities(data, [])
-        except MissingCapability as error:
-            needed = error.message.split("[")[1].rstrip("]")
-            made = sorted({resource["Type"] for resource in data["Resources"].values() if resource["Type"] in stacks.IAM_TYPES})
-            return {"Capabilities": [needed], "CapabilitiesReason": f"The following resource(s) require capabilities: [{', '.join(made)}]"}
-        return {}
+            raise refused(error.message) from error
