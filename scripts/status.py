@@ -134,7 +134,7 @@ class _Reader:
         if isinstance(root, Stack):
             bundles = self._bundles.setdefault(environment.account, Bundles())
             for scope, application, name in prerequisites.deployment_groups(root):
-                read = partial(running.group, calls, region, scope, application, name, bundles, calls.attempt)
+                read = partial(running.group, calls, region, scope, application, name, bundles, calls.attempt, all_hosts=True)
                 gone = Group(scope, region, name, "", "", "", None, (), "not readable")
                 reads[f"deployment group {name} ({region})"] = partial(calls.attempt, f"deployment group {name} ({region})", read, gone)
             if root.outputs.get("FleetCompositeAlarmName"):

@@ -12,9 +12,11 @@ NAME = ("iam:ListAccountAliases",)
 LEDGER = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:BatchGetItem")
 RUNNING = ("codedeploy:GetDeploymentGroup", "codedeploy:GetDeployment", "codedeploy:ListDeploymentTargets", "codedeploy:BatchGetDeploymentTargets",
            "s3:GetObjectVersion")
+# The hosts before any deployment has reached them.
+HOSTS = ("autoscaling:DescribeAutoScalingGroups",)
 PIPELINE = ("codepipeline:GetPipeline", "codepipeline:ListPipelineExecutions")
 
-STATUS = (*STACKS, *NAME, *LEDGER, *RUNNING, *PIPELINE, "codepipeline:GetPipelineState", "cloudwatch:DescribeAlarms")
+STATUS = (*STACKS, *NAME, *LEDGER, *RUNNING, *HOSTS, *PIPELINE, "codepipeline:GetPipelineState", "cloudwatch:DescribeAlarms")
 HISTORY = (*STACKS, *NAME, "dynamodb:Query", "dynamodb:BatchGetItem", *PIPELINE, "codepipeline:ListActionExecutions")
 # What it takes to work a plan out; making the change set instead takes more than reading.
 PLAN = (*STACKS, *NAME, "cloudformation:GetTemplate", "cloudformation:ListStackResources")

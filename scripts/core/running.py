@@ -1,7 +1,8 @@
 """What runs where: each deployment group's last deployments, the release of each, and how far it is on each instance. Reads only.
 
 Actions that are called: codedeploy:GetDeploymentGroup, GetDeployment, ListDeploymentTargets, BatchGetDeploymentTargets, and s3:GetObjectVersion
-(s3:GetObject where a revision names no version) with kms:Decrypt on the store's key. Times are epoch seconds.
+(s3:GetObject where a revision names no version) with kms:Decrypt on the store's key. Where all hosts are asked for and no deployment has reached
+any, also autoscaling:DescribeAutoScalingGroups, which knows those that there are. Times are epoch seconds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, stru
 _MOST_TARGETS = 25  # BatchGetDeploymentTargets takes 25 ids in a call.
 # CodeDeploy's statuses of a deployment that is not at its end.
 IN_FLIGHT = ("Created", "Queued", "InProgress", "Baking", "Ready")
+NO_RELEASE = "without a release"
+"""The status of a host that runs, and that no deployment has reached: it came up empty."""
 
 
 class Clients(Protocol):
@@ -54,13 +57,17 @@ class Release:
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance of the group's last deployment: its release is known where that deployment succeeded on it; `since` is when it did."""
+    """One instance of the group's last deployment that has any, or, with status NO_RELEASE, of its Auto Scaling group before the first.
+
+    Its release is known where that deployment succeeded on it; `since` is when it did. `lifecycle` is Auto Scaling's word, where that was asked.
+    """
 
     id: str
     status: str
     commit: str
     digest: str
     since: float | None = None
+    lifecycle: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,8 +125,10 @@ def _at_once(what: str, read: Callable[[], T], otherwise: T) -> T:
     return read()
 
 
-def group(aws: Clients, region: str, scope: str, application: str, name: str, bundles: Bundles, attempt: Attempt[Any] = _at_once) -> Group:
-    """One deployment group: six calls or a few more."""
+def group(
+    aws: Clients, region: str, scope: str, application: str, name: str, bundles: Bundles, attempt: Attempt[Any] = _at_once, all_hosts: bool = False
+) -> Group:
+    """One deployment group: six calls or a few more. With `all_hosts`, where the last deployment has reached nobody, the hosts that run all the same."""
     codedeploy, s3 = aws.client("codedeploy", region), aws.client("s3", region)
     try:
         info = codedeploy.get_deployment_group(applicationName=application, deploymentGroupName=name)["deploymentGroupInfo"]
@@ -131,7 +140,8 @@ def group(aws: Clients, region: str, scope: str, application: str, name: str, bu
     good = successful.get("deploymentId", "")
     last = (info.get("lastAttemptedDeployment") or {}).get("deploymentId", "") or good
     if not last:
-        return Group(scope, region, name, "", "", "", None, (), "no release yet")
+        empty = _empty(aws, region, info, attempt) if all_hosts else ()
+        return Group(scope, region, name, "", "", "", None, empty, "no release yet")
 
     def described(identity: str) -> dict[str, Any]:
         what = f"deployment {identity} ({region})"
@@ -140,10 +150,18 @@ def group(aws: Clients, region: str, scope: str, application: str, name: str, bu
     deployment = described(last)
     attempted = bundles.release(s3, deployment["revision"]) if deployment.get("revision") else Release("", note="its deployment could not be read")
     release: Release | None = attempted if good else None
+
+    def reached(identity: str, brought: Release) -> tuple[Instance, ...]:
+        return tuple(attempt(f"targets of deployment {identity} ({region})", lambda: _instances(codedeploy, identity, brought), ()))
+
+    instances = reached(last, attempted)
     if good and good != last:
         before = described(good)
         release = bundles.release(s3, before["revision"]) if before.get("revision") else Release("", note="its deployment could not be read")
-    instances = attempt(f"targets of deployment {last} ({region})", lambda: _instances(codedeploy, last, attempted), ())
+        # One that has only just begun, or ended before it did, has reached nobody: what runs is what the one before brought.
+        instances = instances or (reached(good, release) if all_hosts else ())
+    if all_hosts and not instances and not good:
+        instances = _empty(aws, region, info, attempt)
     failure = deployment.get("errorInformation") or {}
     return Group(
         scope=scope,
@@ -153,7 +171,7 @@ def group(aws: Clients, region: str, scope: str, application: str, name: str, bu
         deployment_status=deployment.get("status", ""),
         creator=deployment.get("creator", ""),
         release=release,
-        instances=tuple(instances),
+        instances=instances,
         note="" if good else "no deployment has succeeded yet",
         since=_epoch(successful.get("endTime")),
         attempted=attempted,
@@ -197,6 +215,18 @@ def _instances(codedeploy: Any, deployment_id: str, release: Release) -> list[In
                 )
             )
     return sorted(found, key=lambda instance: instance.id)
+
+
+def _empty(aws: Clients, region: str, info: Mapping[str, Any], attempt: Attempt[Any]) -> tuple[Instance, ...]:
+    """The hosts of a group that no deployment has reached; () where it has none, or is of on-premises instances and tags."""
+    names = [one["name"] for one in info.get("autoScalingGroups") or ()]
+
+    def read() -> list[dict[str, Any]]:
+        return list(aws.client("autoscaling", region).describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"])
+
+    groups = attempt(f"hosts of {', '.join(names)} ({region})", read, ()) if names else ()
+    found = [Instance(one["InstanceId"], NO_RELEASE, "", "", lifecycle=one["LifecycleState"]) for group in groups for one in group.get("Instances", ())]
+    return tuple(sorted(found, key=lambda instance: instance.id))
 
 
 def _read_release(s3: Any, location: Mapping[str, Any], name: str) -> Release:

@@ -268,7 +268,7 @@ def _group(group: Group, status: Status, now: float) -> Iterable[str]:
         by = "handsoff's rollback" if group.description.startswith(_RECONCILER) else group.creator or "-"
         yield f"    last deployment {group.deployment_id}{brings}: {group.deployment_status or 'not readable'}, created by {by}"
     rows = [
-        (host.id, host.status, short(host.commit) if host.commit else "", f"for {span(now - host.since)}" if host.since else "")
+        (host.id, host.status, short(host.commit) if host.commit else host.lifecycle, f"for {span(now - host.since)}" if host.since else "")
         for host in group.instances
     ]
     yield from (table(rows, indent="    ") or "    (no instances)").split("\n")

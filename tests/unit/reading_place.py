@@ -78,6 +78,10 @@ class Place:
         good = identity if status == "Succeeded" else self.last.get(group, ("", ""))[0]
         self.last[group] = (good, identity)
 
+    def never_deployed(self, group: str) -> None:
+        """A group with hosts that no release has reached."""
+        self.last[group] = ("", "")
+
     def world(self, recorder: Recorder | None = None) -> World:
         """What a command runs in."""
         here = a_world(self.root, self.aws, recorder or self.recorder, self.clock)
@@ -115,6 +119,7 @@ class Place:
         record("codedeploy", "GetDeployment", lambda given: {"deploymentInfo": self.deployments[given["deploymentId"]]})
         record("codedeploy", "ListDeploymentTargets", lambda given: {"targetIds": ["i-1", "i-2"]})
         record("codedeploy", "BatchGetDeploymentTargets", self._targets)
+        record("autoscaling", "DescribeAutoScalingGroups", self._hosts)
         record("cloudwatch", "DescribeAlarms", self._alarms)
         record("codepipeline", "GetPipelineState", lambda given: {"pipelineName": "sample", "stageStates": self.states})
         record("codepipeline", "ListPipelineExecutions", lambda given: _page("pipelineExecutionSummaries", self.executions, given))
@@ -147,7 +152,8 @@ class Place:
         if name in self.gone:
             raise ServiceError("DeploymentGroupDoesNotExistException", f"No Deployment Group found for name: {name}", 400)
         good, last = self.last[name]
-        info: dict[str, Any] = {"deploymentGroupName": name, "applicationName": given["applicationName"]}
+        info: dict[str, Any] = {"deploymentGroupName": name, "applicationName": given["applicationName"],
+                                "autoScalingGroups": [{"name": f"{name}-hosts", "hook": "a-hook"}]}
         for key, identity in (("lastSuccessfulDeployment", good), ("lastAttemptedDeployment", last)):
             if identity:
                 of = self.deployments[identity]
@@ -159,6 +165,15 @@ class Place:
         status = {"Succeeded": "Succeeded", "InProgress": "InProgress"}.get(self.deployments[given["deploymentId"]]["status"], "Failed")
         return {"deploymentTargets": [{"deploymentTargetType": "InstanceTarget", "instanceTarget": {
             "targetId": one, "deploymentId": given["deploymentId"], "status": status, "lastUpdatedAt": NOW - 3 * HOUR}} for one in given["targetIds"]]}
+
+    def _hosts(self, given: dict[str, Any]) -> Mapping[str, Any]:
+        """Two hosts in each Auto Scaling group, the second still coming up."""
+        return {"AutoScalingGroups": [{
+            "AutoScalingGroupName": name, "MinSize": 2, "MaxSize": 2, "DesiredCapacity": 2, "DefaultCooldown": 300, "HealthCheckType": "EC2",
+            "AvailabilityZones": ["us-east-1a"], "CreatedTime": NOW - 30 * DAY,
+            "Instances": [{"InstanceId": one, "AvailabilityZone": "us-east-1a", "LifecycleState": state, "HealthStatus": "Healthy",
+                           "ProtectedFromScaleIn": False} for one, state in (("i-8", "InService"), ("i-9", "Pending:Wait"))]}
+            for name in given["AutoScalingGroupNames"]]}
 
     def _alarms(self, given: dict[str, Any]) -> Mapping[str, Any]:
         composite = {"AlarmName": (given.get("AlarmNames") or [""])[0], "StateValue": "OK", "StateReason": "all quiet", "StateUpdatedTimestamp": NOW - DAY}

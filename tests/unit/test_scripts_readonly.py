@@ -39,6 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 @pytest.mark.parametrize(("command", "declared"), [("status", reads.STATUS), ("history", reads.HISTORY)])
 def test_what_they_call_is_what_is_declared_and_reads_only(place: Place, command: str, declared: tuple[str, ...]) -> None:
+    place.never_deployed("prod-onebox")
     place.run(COMMANDS[command])
     called = {f"{service}:{operation}" for service, operation in place.aws.called} - {"sts:GetCallerIdentity"}
     assert called == {"s3:GetObject" if action == "s3:GetObjectVersion" else action for action in declared}
@@ -47,6 +48,7 @@ def test_what_they_call_is_what_is_declared_and_reads_only(place: Place, command
 
 @pytest.mark.parametrize(("command", "action"), NEEDED)
 def test_a_missing_permission_is_named_and_the_rest_is_shown(place: Place, command: str, action: str) -> None:
+    place.never_deployed("prod-onebox")
     place.aws.denied = {action}
     if (command, action) == ("history", "cloudformation:DescribeStacks"):
         # The stack says where the pipeline and the ledger are: there is no rest.

@@ -15,6 +15,7 @@ import pytest
 from reading_place import BAD, DAY, GOOD, HOUR, NEW, NOW, OLD, Place
 from scripts_fakes import Recorder
 
+from localaws.service import ServiceError
 from scripts import status
 from scripts.core import layout, running, standing
 from scripts.core.console import Console
@@ -131,6 +132,37 @@ def test_one_group_that_fails_hides_no_other(place: Place) -> None:
     text = place.run(status)
     assert "fleet (us-east-1): aaaaaaaaaaaa" in text and "onebox (us-east-1): the deployment group is gone: deploy the environment" in text
     assert "not readable: targets of deployment d-prod-fleet (us-east-1): access denied: codedeploy:ListDeploymentTargets" in text
+
+
+def test_before_the_first_release_the_hosts_are_there_without_one(place: Place) -> None:
+    place.never_deployed("prod-fleet")
+    text = place.run(status)
+    assert "  fleet (us-east-1): no release yet\n    i-8  without a release  InService\n    i-9  without a release  Pending:Wait\n" in text
+    group = next(one for one in json.loads(place.run(status, "--json"))["environments"][0]["groups"] if one["scope"] == "fleet")
+    assert [(one["id"], one["status"], one["commit"], one["lifecycle"]) for one in group["instances"]] == [
+        ("i-8", "without a release", "", "InService"), ("i-9", "without a release", "", "Pending:Wait")]
+
+
+@pytest.mark.parametrize("code", ["DeploymentNotStartedException", ""])
+def test_while_the_first_release_has_reached_nobody_the_hosts_are_there_too(place: Place, code: str) -> None:
+    place.never_deployed("prod-fleet")
+    place.deploy("prod-fleet", "d-first", NEW, "Created")
+    place.aws.record("codedeploy", "ListDeploymentTargets", ServiceError(code, "not yet", 400) if code else {"targetIds": []})
+    text = place.run(status)
+    assert "fleet (us-east-1): no deployment has succeeded yet" in text and "i-8  without a release  InService" in text
+
+
+def test_while_a_deployment_has_reached_nobody_the_hosts_run_what_the_one_before_brought(place: Place) -> None:
+    place.deploy("prod-fleet", "d-next", NEW, "Created")
+    place.aws.record("codedeploy", "ListDeploymentTargets", lambda given: {"targetIds": [] if given["deploymentId"] == "d-next" else ["i-1"]})
+    text = place.run(status)
+    assert f"last deployment d-next of {NEW[:12]}: Created" in text and f"i-1  Succeeded  {GOOD[:12]}" in text and "without a release" not in text
+
+
+def test_a_group_with_no_host_at_all_says_so(place: Place) -> None:
+    place.never_deployed("prod-fleet")
+    place.aws.record("autoscaling", "DescribeAutoScalingGroups", {"AutoScalingGroups": []})
+    assert "fleet (us-east-1): no release yet\n    (no instances)" in place.run(status)
 
 
 def test_five_regions_are_read_in_under_three_seconds_and_a_bounded_number_of_calls(place: Place) -> None:
