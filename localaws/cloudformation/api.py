@@ -12,11 +12,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from localaws.cloudformation import changesets, engine, stacks, template, views
+from localaws.cloudformation.book import Book
 from localaws.cloudformation.engine import STACK
 from localaws.cloudformation.exports import Exports
 from localaws.cloudformation.planning import Planner, refused
 from localaws.cloudformation.resources import handlers
-from localaws.cloudformation.runner import Book, Job, Runner
+from localaws.cloudformation.runner import Job, Runner
 from localaws.cloudformation.schema import schemas
 from localaws.cloudformation.template import TemplateError
 from localaws.cloudformation.triggers import triggered

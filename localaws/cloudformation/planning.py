@@ -8,9 +8,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from localaws.cloudformation import engine, stacks, template
+from localaws.cloudformation.book import Book
 from localaws.cloudformation.engine import Plan
 from localaws.cloudformation.exports import Exports
-from localaws.cloudformation.runner import Book, Job, Runner
+from localaws.cloudformation.runner import Job, Runner
 from localaws.cloudformation.schema import schemas
 from localaws.cloudformation.stacks import MissingCapability, Prepared
 from localaws.cloudformation.template import TemplateError

@@ -11,16 +11,16 @@ import copy
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws.clock import Clock
 from localaws.cloudformation import engine, stacks, template
+from localaws.cloudformation.book import Book
 from localaws.cloudformation.engine import STACK, Walk
+from localaws.cloudformation.nested import NestedStack
 from localaws.cloudformation.resources import Cancelled, Failed, Handler, Made, Request
 from localaws.cloudformation.schema import Schemas
 from localaws.cloudformation.stacks import Prepared
@@ -58,62 +58,6 @@ class Job:
     def stop(self) -> bool:
         """Whether resources in progress give up."""
         return self.failed.is_set() or bool(self.cancelled) or (self.parent is not None and self.parent.stop)
-
-
-class Book:
-    """Where the runner writes: statuses and events of stacks, under one lock. `tables` as Stores gives them."""
-
-    def __init__(self, lock: Any, tables: Callable[[str], Any], clock: Clock) -> None:
-        self.lock, self._tables, self.clock = lock, tables, clock
-
-    def stack(self, stack_id: str) -> dict[str, Any] | None:
-        """Return a stack's record by its ARN."""
-        found: dict[str, Any] | None = self._tables(stack_id)["stacks"].get(stack_id)
-        return found
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Take a new stack's record in."""
-        with self.lock:
-            self._tables(record["StackId"])["stacks"][record["StackId"]] = record
-
-    def status(self, record: dict[str, Any], status: str, reason: str = "") -> None:
-        """Move a stack to its next status and write the event. Raises RuntimeError for a step that AWS does not know."""
-        with self.lock:
-            if status not in engine.FOLLOWS[record["status"]]:
-                raise RuntimeError(f"{record['StackName']}: {status} cannot follow {record['status'] or 'nothing'}")
-            record["status"], record["reason"] = status, reason
-            if status.startswith("UPDATE_IN"):
-                record["updated"] = self.clock.now()
-            if status == "DELETE_COMPLETE":
-                record["deleted"] = self.clock.now()
-            self.event(record, record["StackName"], STACK, record["StackId"], status, reason)
-
-    def event(self, record: Mapping[str, Any], logical: str, kind: str, physical: str, status: str, reason: str = "",
-              properties: Any = None) -> None:
-        """Write one event."""
-        with self.lock:
-            self._tables(record["StackId"])["events"].setdefault(record["StackId"], []).append({
-                "EventId": f"{logical}-{status}-{uuid.uuid4().hex[:12]}", "time": self.clock.now(), "LogicalResourceId": logical,
-                "ResourceType": kind, "PhysicalResourceId": physical or "", "ResourceStatus": status,
-                "ResourceStatusReason": reason, "ResourceProperties": stacks.json_text(properties) if properties else ""})
-
-    def resource(self, record: dict[str, Any], name: str, status: str, reason: str = "", event: bool = True) -> None:
-        """Move a resource to a status."""
-        with self.lock:
-            resource = record["resources"][name]
-            resource.update(status=status, reason=reason, time=self.clock.now())
-            if event:
-                self.event(record, name, resource["type"], resource["physical_id"], status, reason, resource["properties"])
-
-    def signals(self, stack_id: str, name: str) -> dict[str, dict[str, Any]]:
-        """Return the signals of a resource: unique id → {status, time}."""
-        with self.lock:
-            return dict(self._tables(stack_id)["signals"].get(f"{stack_id}|{name}") or {})
-
-    def clear_signals(self, stack_id: str, name: str) -> None:
-        """Forget the signals of a resource before it begins to wait for new ones."""
-        with self.lock:
-            self._tables(stack_id)["signals"].pop(f"{stack_id}|{name}", None)
 
 
 class Runner:
@@ -632,86 +576,6 @@ class Runner:
         if not record["ParentId"]:
             self.clean_up(record, job)
         return True
-
-
-class NestedStack:
-    """AWS::CloudFormation::Stack: a stack made by the runner on the thread of its parent's resource."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
-    def _settings(self, request: Request) -> dict[str, Any]:
-        """Return the child's settings from the resource's properties."""
-        properties, parent = request.properties, request.record
-        if properties.get("NotificationARNs"):
-            raise Failed("NotificationARNs are not served by the local AWS")
-        body = stacks.read_url(properties["TemplateURL"], request.clients, request.region, self._runner.endpoint)
-        data = template.parse(body)
-        self._runner.schemas(parent).check(data)
-        stacks.check_capabilities(data, parent["capabilities"])
-        given = {name: ",".join(template.text_of(item) for item in value) if isinstance(value, list) else template.text_of(value)
-                 for name, value in (properties.get("Parameters") or {}).items()}
-        parameters = template.bind(data, given)
-        return {"template": body, "parameters": parameters, "capabilities": parent["capabilities"],
-                "tags": {tag["Key"]: template.text_of(tag["Value"]) for tag in properties.get("Tags") or []}}
-
-    def create(self, request: Request) -> Made:
-        """Create the child; raises Failed with AWS's sentence if it does not come up."""
-        runner, book = self._runner, self._runner.book
-        settings = self._settings(request)
-        account = request.stack_id.split(":")[4]
-        child_id = stacks.stack_arn(account, request.region, request.name(128))
-        runner.authorize(request.job, "cloudformation:CreateStack", child_id)
-        child = stacks.new_record(child_id, book.clock.now(), request.record)
-        child.update(settings)
-        book.add(child)
-        request.claim(child_id)
-        if not runner.create(child, request.job.child()):
-            if request.job.stop:
-                raise Cancelled()
-            raise Failed(f"Embedded stack {child_id} was not successfully created: {child['reason']}")
-        return self._made(child)
-
-    def update(self, request: Request) -> Made:
-        """Update the child, or take it back where the parent's update is being undone."""
-        runner, book = self._runner, self._runner.book
-        child = book.stack(request.physical_id)
-        if child is None or child["status"] == "DELETE_COMPLETE":
-            raise Failed(f"Stack [{request.physical_id}] does not exist")
-        if request.undoing:
-            waits = child["status"] in ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED") and child["operation"]
-            if waits and not runner.roll_back(child, request.job.child(), ""):
-                raise Failed(f"Embedded stack {child['StackId']} was not successfully updated. Currently in "
-                             f"{child['status']} with reason: {child['reason']}")
-            return self._made(child)
-        runner.authorize(request.job, "cloudformation:UpdateStack", child["StackId"])
-        settings = self._settings(request)
-        if child["status"] not in engine.UPDATABLE:
-            raise Failed(f"Stack:{child['StackId']} is in {child['status']} state and can not be updated.")
-        runner.begin_update(child, settings)
-        if reason := runner.update(child, request.job.child()):
-            if request.job.stop:
-                raise Cancelled()
-            raise Failed(f"Embedded stack {child['StackId']} was not successfully updated. Currently in "
-                         f"UPDATE_ROLLBACK_IN_PROGRESS with reason: {reason}")
-        return self._made(child)
-
-    def delete(self, request: Request) -> None:
-        """Delete the child; one that is gone already is no failure."""
-        runner = self._runner
-        child = runner.book.stack(request.physical_id)
-        if child is None or child["status"] == "DELETE_COMPLETE":
-            return
-        if child["status"] not in engine.DELETABLE and not child["status"].endswith("CLEANUP_IN_PROGRESS"):
-            raise Failed(f"Stack [{child['StackName']}] cannot be deleted while in status {child['status']}")
-        runner.authorize(request.job, "cloudformation:DeleteStack", child["StackId"])
-        if not runner.delete(child, request.job.child(), undoing=request.undoing):
-            raise Failed(f"Embedded stack {child['StackId']} was not successfully deleted: {child['reason']}")
-
-    @staticmethod
-    def _made(child: Mapping[str, Any]) -> Made:
-        return Made(child["StackId"], {"StackId": child["StackId"], **{f"Outputs.{name}": output["value"]
-                                                                      for name, output in child["outputs"].items()}})
 
 
 _HANDLER_CODES = (("AccessDenied", "AccessDenied"), ("Unauthorized", "AccessDenied"), ("AlreadyExists", "AlreadyExists"),

@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 
 from localaws.clock import VirtualClock
 from localaws.cloudformation import engine, stacks
+from localaws.cloudformation.book import Book
 from localaws.cloudformation.resources import Cancelled, Made, Request
-from localaws.cloudformation.runner import Book, Job, Runner
+from localaws.cloudformation.runner import Job, Runner
 from localaws.cloudformation.schema import schemas
 from localaws.cloudformation.template import TemplateError
 from localaws.service import Context, Stores
