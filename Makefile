@@ -70,7 +70,7 @@ validate: $(VENV)/.stamp ## Check templates, parameters, buildspecs, hooks and t
 	@$(PY) -m scripts.validate $(if $(FORMAT),--format $(FORMAT))
 
 .PHONY: mutate-iam
-mutate-iam: $(VENV)/.stamp ## Take each permission of each role away: a recorded call must miss it, or unused.yaml say why it stays
+mutate-iam: $(VENV)/.stamp ## Take each permission of each role away: a recorded or declared call must miss it, or unused.yaml say why it stays
 	@$(PY) -m tests.iam.mutate $(ARGS)
 
 .PHONY: deployer

@@ -2,8 +2,10 @@
 
     python -m tests.iam.mutate [--all]
 
-What counts is a recorded call (recordings/) that was allowed and that the evaluator now denies. A survivor stands in unused.yaml with its reason, or the
-command fails; so does an entry of unused.yaml that is no survivor. Actions of denials are held by test_denied.py instead: no call is missed without them.
+What counts is a recorded call (recordings/) that was allowed and that the evaluator now denies. For the role that deploys, what AWS's registry declares
+that CloudFormation's handlers call counts, too (handlers.py), as a proof of its own kind: declared by AWS, made by no run. What neither misses survives, and
+stands in unused.yaml with its reason, or the command fails; so does an entry of unused.yaml that is no survivor. Actions of denials are held by
+test_denied.py instead: no call is missed without them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from typing import Any
 import yaml
 
 from localaws.policies import matches
-from tests.iam import evaluate, recordings, roles
+from tests.iam import evaluate, handlers, recordings, roles
+from tests.iam.handlers import Call, Needs
 from tests.iam.recordings import Question
 from tests.iam.roles import Role, World, lists
 
@@ -39,10 +42,15 @@ class Permission:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A permission and the world without it. `killed_by` is the recorded call that misses it, or None."""
+    """A permission and the world without it. `killed_by` is the recorded call that misses it; where there is none, `declared` is what handlers miss."""
 
     permission: Permission
     killed_by: Question | None
+    declared: Call | None = None
+
+    @property
+    def survives(self) -> bool:
+        return self.killed_by is None and self.declared is None
 
 
 def permissions(world: World) -> list[Permission]:
@@ -95,8 +103,9 @@ def _role(world: World, place: tuple[str, str, str]) -> Role:
         raise KeyError(f"the recordings have a role that the templates do not: {' '.join(place)}; record again") from None
 
 
-def mutants(world: World, questions: Iterable[Question]) -> Iterator[Mutant]:
-    """Each permission taken away in all places at once, with the first call that misses it."""
+def mutants(world: World, questions: Iterable[Question], needs: Needs | None = None) -> Iterator[Mutant]:
+    """Each permission taken away in all places at once, with the first call that misses it; `needs` are what handlers call (handlers.needed())."""
+    needs = handlers.needed() if needs is None else needs
     asked = [question for question in questions if question.allowed]
     of_policy: dict[str, list[Question]] = {}
     for question in asked:
@@ -111,16 +120,22 @@ def mutants(world: World, questions: Iterable[Question]) -> Iterator[Mutant]:
             yield Mutant(permission, next((question for question in possible if not ask(weaker, question).allowed), None))
             continue
         possible = [question for question in of_policy.get(permission.policy, ()) if matches(permission.action, question.action, ignore_case=True)]
-        yield Mutant(permission, next((question for question in possible if not ask(world, question, _weaker(world, question, permission)).allowed), None))
+        killed = next((question for question in possible if not ask(world, question, _weaker(_role(world, question.place), permission)).allowed), None)
+        yield Mutant(permission, killed, _declared(world, permission, needs) if killed is None and permission.policy == handlers.DEPLOYER else None)
 
 
-def _weaker(world: World, question: Question, permission: Permission) -> Role:
-    role = _role(world, question.place)
+def _weaker(role: Role, permission: Permission) -> Role:
     return replace(role, policies=without(role.policies, permission))
 
 
+def _declared(world: World, permission: Permission, needs: Needs) -> Call | None:
+    found = (handlers.missed(world, role, _weaker(role, permission), permission.action, handlers.resources_of(role, permission.statement), needs)
+             for role in world.roles if role.declared == permission.policy)
+    return next((call for call in found if call is not None), None)
+
+
 def unused(path: Path = UNUSED) -> dict[Permission, str]:
-    """The permissions that no recorded call misses and that stay, with their reasons. ValueError for an entry without one."""
+    """The permissions that nothing misses and that stay, with their reasons. ValueError for an entry without one."""
     found: dict[Permission, str] = {}
     for entry in yaml.safe_load(path.read_text()) or ():
         if not str(entry.get("reason", "")).strip():
@@ -135,12 +150,15 @@ def unused(path: Path = UNUSED) -> dict[Permission, str]:
 
 def problems(found: Sequence[Mutant], justified: Mapping[Permission, str]) -> list[str]:
     """Survivors without a reason, and reasons without a survivor."""
-    survivors = {mutant.permission for mutant in found if mutant.killed_by is None}
-    known = {mutant.permission for mutant in found}
-    said = [f"{permission}: no recorded call misses it; take it away, or say in unused.yaml why it is needed"
-            for permission in sorted(survivors - justified.keys())]
+    survivors = {mutant.permission for mutant in found if mutant.survives}
+    known = {mutant.permission: mutant for mutant in found}
+    said = []
+    for permission in sorted(survivors - justified.keys()):
+        nor = ", and no resource type's handlers are declared to" if permission.policy == handlers.DEPLOYER else ""
+        said.append(f"{permission}: no recorded call misses it{nor}; take it away, or say in unused.yaml why it is needed")
     for permission in sorted(justified.keys() - survivors):
-        what = "a recorded call misses it" if permission in known else "no policy has it"
+        mutant = known.get(permission)
+        what = "no policy has it" if mutant is None else "a recorded call misses it" if mutant.killed_by else f"missed: {mutant.declared}"
         said.append(f"{permission}: {what}; take it out of unused.yaml")
     return said
 
@@ -148,7 +166,7 @@ def problems(found: Sequence[Mutant], justified: Mapping[Permission, str]) -> li
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit 0 done, 1 a survivor without a reason or a reason without a survivor, 2 wrong use."""
     arguments = argparse.ArgumentParser(prog="python -m tests.iam.mutate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--all", action="store_true", help="list what misses each permission, too")
+    arguments.add_argument("--all", action="store_true", help="list what misses each permission, too: a recorded call, or a declared one")
     options = arguments.parse_args(argv)
     questions = recordings.load()
     if not questions:
@@ -157,16 +175,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = list(mutants(roles.resolve("local"), questions))
     justified = unused()
     for mutant in found:
-        if mutant.killed_by is not None:
-            if options.all:
-                print(f"killed    {mutant.permission}: {mutant.killed_by.action} on {mutant.killed_by.resource} by {' '.join(mutant.killed_by.place)}")
-        else:
-            reason = justified.get(mutant.permission, "NO REASON")
-            print(f"survives  {mutant.permission}: {' '.join(reason.split())}")
+        if mutant.killed_by is not None and options.all:
+            print(f"recorded  {mutant.permission}: {mutant.killed_by.action} on {mutant.killed_by.resource} by {' '.join(mutant.killed_by.place)}")
+        if mutant.declared is not None and options.all:
+            print(f"declared  {mutant.permission}: {mutant.declared}")
+        if mutant.survives:
+            print(f"survives  {mutant.permission}: {' '.join(justified.get(mutant.permission, 'NO REASON').split())}")
     wrong = problems(found, justified)
-    survivors = sum(mutant.killed_by is None for mutant in found)
-    print(f"{len(found)} permissions taken away one at a time, {len(questions)} recorded questions: {len(found) - survivors} missed, {survivors} not, "
-          f"{len(wrong)} unexplained")
+    recorded, declared = sum(mutant.killed_by is not None for mutant in found), sum(mutant.declared is not None for mutant in found)
+    print(f"{len(found)} permissions taken away one at a time: {recorded} missed by a recorded call ({len(questions)} questions), {declared} by a call that "
+          "the registry declares of CloudFormation's handlers and that no run has made, "
+          f"{len(found) - recorded - declared} by neither, {len(wrong)} unexplained")
     for line in wrong:
         print(line, file=sys.stderr)
     return 1 if wrong else 0

@@ -310,6 +310,16 @@ def resolve(variation: str = "aws", root: Path = ROOT, switched_on: bool = True)
     return World(variation, tuple(builder.roles), tuple(builder.resource_policies), MappingProxyType(builder.physical), MappingProxyType(builder.owners))
 
 
+def with_deployer(world: World, root: Path = ROOT, **values: str) -> World:
+    """The world with the deployer's role made with other values of its template's parameters."""
+    (before,) = [role for role in world.roles if role.root == "deployer"]
+    (service,) = {environment.service for environment in _environments(root, world.variation, switched_on=False).values()}
+    builder = _Builder((root / "templates").resolve())
+    builder.root(before.root, before.stack, before.region, before.account, {"ServiceName": service, **values})
+    (after,) = builder.roles
+    return replace(world, roles=tuple(after if role.place == before.place else role for role in world.roles))
+
+
 def _output(builder: _Builder, environments: Mapping[str, Environment], user: Environment, region: str, reference: Reference) -> str:
     """The output of another stack that a value refers to."""
     if reference.source in user.needs:

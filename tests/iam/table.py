@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.iam import mutate, questions, recordings, roles
+from tests.iam.handlers import Call
 from tests.iam.mutate import Permission
 from tests.iam.roles import ResourcePolicy, Role, lists
 
@@ -182,7 +183,7 @@ def _statements(group: Sequence[Role]) -> list[tuple[Mapping[str, Any], Role, st
     return list(found.values())
 
 
-def _role_section(group: Sequence[Role], left: Mapping[Permission, str] | None) -> Iterator[str]:
+def _role_section(group: Sequence[Role], left: Mapping[Permission, str] | None, declared: Mapping[Permission, Call]) -> Iterator[str]:
     first = group[0]
     yield f"### {first.logical_id}"
     yield ""
@@ -205,24 +206,45 @@ def _role_section(group: Sequence[Role], left: Mapping[Permission, str] | None) 
     for row in _rows(_statements(group)):
         yield f"| {row.why} | {row.actions} | {row.resources} | {row.conditions} |"
     yield ""
-    yield from _unused(first.declared, left)
+    yield from _not_recorded(first.declared, left, declared)
 
 
-def _unused(policy: str, left: Mapping[Permission, str] | None) -> Iterator[str]:
-    """What no recorded call missed, with the reason why it stays."""
+@functools.cache
+def _declared() -> Mapping[Permission, Call]:
+    """What no run calls and AWS declares that handlers do."""
+    found = mutate.mutants(roles.resolve("local"), recordings.load())
+    return {mutant.permission: mutant.declared for mutant in found if mutant.declared is not None}
+
+
+def _not_recorded(policy: str, left: Mapping[Permission, str] | None, declared: Mapping[Permission, Call]) -> Iterator[str]:
+    """What no recorded call missed: what handlers are declared to call, by resource type, and what stays for another reason."""
     if left is None:
         return
-    mine: dict[str, list[str]] = {}
+    called: dict[str, list[str]] = {}
+    for permission, call in sorted(declared.items(), key=lambda one: one[1].types):
+        if permission.policy == policy:
+            called.setdefault(", ".join(call.types), []).append(permission.action)
+    stays: dict[str, list[str]] = {}
     for permission, reason in left.items():
         if permission.policy == policy:
-            mine.setdefault(" ".join(reason.split()), []).append(permission.action)
-    if not mine:
-        yield "Every action was missed by a recorded call when it was taken away."
-    else:
-        yield "Every action was missed by a recorded call when it was taken away, but for these:"
+            stays.setdefault(" ".join(reason.split()), []).append(permission.action)
+    if called:
+        yield "No run has called these. AWS declares with each resource type that CloudFormation's handlers do (registry schemas, `handlers.*.permissions`),"
+        yield "and without the action they could not any more:"
         yield ""
-        for reason, actions in mine.items():
-            yield f"- {', '.join(_code(action) for action in dict.fromkeys(actions))}: {reason}"
+        yield from _listed(called)
+    if not stays:
+        yield f"Every {'other ' if called else ''}action was missed by a recorded call when it was taken away."
+        yield ""
+    else:
+        yield f"Every {'other ' if called else ''}action was missed by a recorded call when it was taken away, but for these:"
+        yield ""
+        yield from _listed(stays)
+
+
+def _listed(actions: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for what, named in actions.items():
+        yield f"- {', '.join(_code(action) for action in dict.fromkeys(named))}: {what}"
     yield ""
 
 
@@ -275,7 +297,8 @@ def page() -> str:
         "<!-- written by `python -m tests.iam.table` from templates/ and tests/iam/; do not edit -->", "",
         "What every role of the templates may do, and on what. Regions and accounts are left out where they are the role's own; the names are those of",
         "`parameters/`, and where AWS makes one up, so does this page. No action here was only written down: each is taken away in turn",
-        "(`make mutate-iam`), and a call that an end-to-end run really made has to be refused then, or the reason why it stays stands below the role.", "",
+        "(`make mutate-iam`), and a call that an end-to-end run really made has to be refused then. Where none is, it stands below the role: what the",
+        "deployer has because AWS declares that CloudFormation calls it, and what stays for a reason of its own.", "",
         f"{len(groups)} roles in {len(world.roles)} places, {len(taken)} permissions"
         + (f", {len(asked)} recorded questions." if asked else ". No recordings yet."), ""]
     for root, title in _SECTIONS:
@@ -283,7 +306,7 @@ def page() -> str:
         if mine:
             lines += [f"## {title}", ""]
             for group in mine:
-                lines += _role_section(group, left)
+                lines += _role_section(group, left, _declared())
     lines += ["## What resources let in by themselves", "", "With gamma and prod in accounts of their own (222222222222, 333333333333).", ""]
     lines += _resource_section()
     lines += ["## What nobody may do", "", *_denied_section()]

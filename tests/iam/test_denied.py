@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.iam import questions, reference, roles
+from tests.iam import evaluate, questions, reference, roles
 from tests.iam.questions import Question
 from tests.iam.roles import World
 
@@ -33,6 +33,30 @@ def test_it_would_be_allowed_by_another_policy(question: Question) -> None:
     world = _worlds(question)[0]
     decision = questions.ask(questions.changed(world, question), question)
     assert decision.allowed, decision
+
+
+BY_HAND = {"deployer-changes-the-gate-by-hand", "deployer-opens-a-security-group-by-hand", "deployer-opens-the-bus-by-hand", "deployer-deletes-the-key-by-hand"}
+
+
+@pytest.mark.parametrize(("value", "allowed"), [("true", set()), ("services", set()), ("false", BY_HAND)])
+def test_what_the_deployer_may_not_whichever_way_it_reaches_what_stacks_hold(value: str, allowed: set[str]) -> None:
+    """Through any service it can no more than through CloudFormation, as long as it calls for itself; by hand it can all of this, and no more."""
+    asked = [question for question in QUESTIONS if question.about == "deployer Deployer"]
+    world = roles.with_deployer(roles.resolve("accounts"), ThroughCloudFormationOnly=value)
+    assert {question.name for question in asked if questions.ask(world, question).allowed} == allowed
+    assert len(asked) > len(BY_HAND)
+
+
+@pytest.mark.parametrize(("value", "allowed"), [("true", False), ("services", True), ("false", True)])
+def test_a_second_services_call_may_come_without_the_first_ones_name(value: str, allowed: bool) -> None:
+    """What the parameter is for: a call that AWS makes for the deployer, with no service's name on it. Roles are CloudFormation's whatever it says."""
+    world = roles.with_deployer(roles.resolve(), ThroughCloudFormationOnly=value)
+    role, keys = questions.role_of(world, "deployer Deployer"), {"aws:ViaAWSService": "true"}
+    layer = f"arn:aws:lambda:us-east-1:{role.account}:layer:cwsyn-sample-probe"
+    assert evaluate.allowed(world, role, "lambda:PublishLayerVersion", layer, keys).allowed is allowed
+    made = f"arn:aws:iam::{role.account}:role/sample-environment-gamma-R"
+    assert not evaluate.allowed(world, role, "iam:CreateRole", made, keys).allowed
+    assert evaluate.allowed(world, role, "iam:CreateRole", made, {**keys, "aws:CalledViaFirst": "cloudformation.amazonaws.com"}).allowed
 
 
 def test_there_are_questions_about_every_role() -> None:

@@ -37,6 +37,14 @@ def test_no_statement_is_wrong() -> None:
     assert OTHER.keys() - found == set(), "reviewed.yaml has more than is needed"
 
 
+@pytest.mark.parametrize("value", ["services", "false"])
+def test_no_statement_of_the_deployer_is_wrong_whichever_way_it_reaches_what_stacks_hold(value: str) -> None:
+    (role,) = [role for role in roles.with_deployer(roles.resolve(), ThroughCloudFormationOnly=value).roles if role.root == "deployer"]
+    statements = [body for _, _, body in role.statements()]
+    assert {finding for body in statements for finding in policy_checks.statement(role.declared, body, False)} - OTHER.keys() == set()
+    assert any("aws:ViaAWSService" in str(body) for body in statements) is (value == "services")
+
+
 def test_what_is_wide_was_looked_at() -> None:
     found = {entry for variation in roles.VARIATIONS for role in roles.resolve(variation).roles for _, _, body in role.statements()
              for entry in policy_checks.wide(role.declared, body)}

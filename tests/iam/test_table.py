@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.iam import mutate, table
+from tests.iam.handlers import Call
 from tests.iam.mutate import Permission
 
 
@@ -52,5 +53,16 @@ def test_words() -> None:
 def test_a_permission_that_nobody_missed_stands_below_its_role(monkeypatch: pytest.MonkeyPatch) -> None:
     left = {Permission("pipeline/access.yaml PipelineRole", "FindTheGate", "lambda:ListFunctions"): "CodePipeline's page has it"}
     monkeypatch.setattr(mutate, "unused", lambda: left)
-    monkeypatch.setattr(table.recordings, "load", lambda: (None,))
     assert "- `lambda:ListFunctions`: CodePipeline's page has it" in table.page()
+
+
+def test_what_was_recorded_what_is_declared_and_what_stays_are_told_apart() -> None:
+    declared = {Permission("a.yaml R", "S", "ecr:DeleteRepository"): Call("ecr:DeleteRepository", ("AWS::ECR::Repository",)),
+                Permission("b.yaml R", "S", "ecr:CreateRepository"): Call("ecr:CreateRepository", ("AWS::ECR::Repository",))}
+    stays = {Permission("a.yaml R", "S", "ecr:PutImage"): "because"}
+    said = list(table._not_recorded("a.yaml R", stays, declared))
+    assert said[0].startswith("No run has called these. AWS declares") and "- `ecr:DeleteRepository`: AWS::ECR::Repository" in said
+    assert said.index("- `ecr:DeleteRepository`: AWS::ECR::Repository") < said.index("- `ecr:PutImage`: because")
+    assert not any("CreateRepository" in line for line in said)
+    assert list(table._not_recorded("c.yaml R", stays, declared)) == ["Every action was missed by a recorded call when it was taken away.", ""]
+    assert list(table._not_recorded("a.yaml R", None, declared)) == []

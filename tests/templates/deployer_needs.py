@@ -27,6 +27,11 @@ def handler_permissions(folder: Path) -> dict[str, set[str]]:
     return dict(found)
 
 
+def needed(folder: Path) -> dict[str, set[str]]:
+    """Those of them that the templates need: all but what NOT_NEEDED has a reason for."""
+    return {action: types for action, types in handler_permissions(folder).items() if not any(re.fullmatch(pattern, action) for pattern in NOT_NEEDED)}
+
+
 # Pattern of actions → why a handler that names them gets along without them here. Each is of a property that no template has, unless it says otherwise.
 NOT_NEEDED = {
     r"autoscaling:(Attach|Detach)LoadBalancers": "classic load balancers",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from deployer_needs import NOT_NEEDED, handler_permissions
+from deployer_needs import NOT_NEEDED, handler_permissions, needed
 from template_files import ROOT
 
 from localaws import policies
@@ -54,8 +54,10 @@ def _list(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
-def test_they_fit_with_the_longest_values() -> None:
-    longest = {"ServiceName": "a" * 16, "AWS::Partition": "aws-us-gov", "PermissionsBoundaryArn": f"arn:aws-us-gov:iam::{ACCOUNT}:policy/{'x' * 128}"}
+@pytest.mark.parametrize("through", ["true", "services", "false"])
+def test_they_fit_with_the_longest_values(through: str) -> None:
+    longest = {"ServiceName": "a" * 16, "AWS::Partition": "aws-us-gov", "PermissionsBoundaryArn": f"arn:aws-us-gov:iam::{ACCOUNT}:policy/{'x' * 128}",
+               "ThroughCloudFormationOnly": through}
     found = _resolved(**longest)
 
     def size(document: Any) -> int:
@@ -85,6 +87,14 @@ def test_what_the_stacks_hold_is_reached_through_cloudformation_alone() -> None:
     for statement in _statements():
         if statement["Effect"] == "Allow" and statement["Sid"] not in DIRECT | HANDED_ON:
             assert statement["Condition"]["StringEquals"]["aws:CalledViaFirst"] == "cloudformation.amazonaws.com", statement["Sid"]
+
+
+@pytest.mark.parametrize(("through", "condition"), [("services", {"Bool": {"aws:ViaAWSService": "true"}}), ("false", None)])
+def test_if_aws_refuses_all_but_roles_can_be_reached_otherwise(through: str, condition: Any) -> None:
+    before, after = list(_statements()), list(_statements(ThroughCloudFormationOnly=through))
+    changed = {now["Sid"] for was, now in zip(before, after, strict=True) if was != now}
+    assert changed == {"WorkOnWhatIsNamedAfterTheService", "WorkOnWhatHasNoName", "WorkOnWhatAwsLetsNobodyName"}
+    assert all(statement.get("Condition") == condition for statement in after if statement["Sid"] in changed)
 
 
 def _arn(service: str, rest: str) -> str:
@@ -170,10 +180,25 @@ def test_who_may_assume_it() -> None:
     (statement,) = _resolved()["Deployer"]["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     assert "Bool" not in statement["Condition"]
-    sso = "arn:aws:iam::444455556666:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Deployers_*"
-    (statement,) = _resolved(TrustedPrincipalArns=sso, TrustedAccountId="444455556666", RequireMfa="true")["Deployer"]["AssumeRolePolicyDocument"]["Statement"]
+    (statement,) = _resolved(TrustedPrincipalArns=SSO, TrustedAccountId="444455556666", RequireMfa="true")["Deployer"]["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"AWS": "arn:aws:iam::444455556666:root"}
-    assert statement["Condition"] == {"ArnLike": {"aws:PrincipalArn": [sso]}, "Bool": {"aws:MultiFactorAuthPresent": "true"}}
+    assert statement["Condition"] == {"ArnLike": {"aws:PrincipalArn": [SSO]}, "Bool": {"aws:MultiFactorAuthPresent": "true"}}
+
+
+SSO = "arn:aws:iam::444455556666:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Deployers_*"
+
+
+@pytest.mark.parametrize("arn", ["*", SSO, "arn:aws:iam::444455556666:user/someone", "arn:aws-us-gov:iam::444455556666:role/Ops", "arn:aws:iam::*:role/Ops",
+                                 "arn:aws:iam::444455556666:*", "arn:aws:iam::444455556666:r*", "arn:aws:iam::444455556666:user/*"])
+def test_whom_it_can_trust(arn: str) -> None:
+    assert _resolved(TrustedPrincipalArns=f"{SSO},{arn}")
+
+
+@pytest.mark.parametrize("arn", ["arn:aws:sts::444455556666:assumed-role/Ops/me", "arn:aws:sts::444455556666:federated-user/me", "arn:aws:sts::*:*",
+                                 "arn:aws:iam::444455556666:root", "arn:aws:iam::444455556666:group/Ops", "arn:aws:iam::444455556666:role/", "Ops", ""])
+def test_whom_trusting_lets_nobody_in(arn: str) -> None:
+    with pytest.raises(engine.TemplateError, match="TrustedPrincipalArns"):
+        _resolved(TrustedPrincipalArns=f"{SSO},{arn}")
 
 
 def _given() -> list[re.Pattern[str]]:
@@ -183,12 +208,9 @@ def _given() -> list[re.Pattern[str]]:
 
 def test_it_has_what_the_handlers_of_every_resource_type_ask_for() -> None:
     """AWS publishes with each resource type what its handlers call; what is left out has its reason in deployer_needs.py."""
-    given, missing = _given(), []
-    used = set()
-    for action, types in sorted(handler_permissions(ROOT / "templates").items()):
-        reasons = [pattern for pattern in NOT_NEEDED if re.fullmatch(pattern, action)]
-        used.update(reasons)
-        if not reasons and not any(pattern.fullmatch(action) for pattern in given):
-            missing.append(f"{action} for {', '.join(sorted(types))}")
+    given, called = _given(), handler_permissions(ROOT / "templates")
+    missing = [f"{action} for {', '.join(sorted(types))}" for action, types in sorted(needed(ROOT / "templates").items())
+               if not any(pattern.fullmatch(action) for pattern in given)]
+    used = {pattern for pattern in NOT_NEEDED for action in called if re.fullmatch(pattern, action)}
     assert not missing, "\n".join(missing)
     assert used == set(NOT_NEEDED), f"reasons for nothing: {set(NOT_NEEDED) - used}"
