@@ -74,9 +74,10 @@ mutate-iam: $(VENV)/.stamp ## Take each permission of each role away: a recorded
 	@$(PY) -m tests.iam.mutate $(ARGS)
 
 .PHONY: deployer
-deployer: $(VENV)/.stamp ## Make the role that deploys in ENV's account, as its administrator, once (TRUST=, TRUST_ACCOUNT=, MFA=true, BOUNDARY=, OWN_BOUNDARY=)
+deployer: $(VENV)/.stamp ## Make the role that deploys in ENV's account, as its administrator, once (TRUST=, TRUST_ACCOUNT=, MFA=true, BOUNDARY=, OWN_BOUNDARY=, THROUGH_CLOUDFORMATION=)
 	@$(AIM) $(PY) -m scripts.deployer --env "$(ENV)" $(FLAGS) $(if $(TRUST),--trust "$$TRUST") $(if $(TRUST_ACCOUNT),--trust-account "$$TRUST_ACCOUNT") \
-	  $(if $(MFA),--mfa "$$MFA") $(if $(BOUNDARY),--boundary "$$BOUNDARY") $(if $(OWN_BOUNDARY),--own-boundary "$$OWN_BOUNDARY")
+	  $(if $(MFA),--mfa "$$MFA") $(if $(BOUNDARY),--boundary "$$BOUNDARY") $(if $(OWN_BOUNDARY),--own-boundary "$$OWN_BOUNDARY") \
+	  $(if $(THROUGH_CLOUDFORMATION),--through-cloudformation "$$THROUGH_CLOUDFORMATION")
 
 .PHONY: package
 package: $(VENV)/.stamp ## Upload the templates of ENV, or of all, and print their URLs and console links

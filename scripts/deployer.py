@@ -20,6 +20,7 @@ _VALUES = {
     "mfa": "RequireMfa",
     "boundary": "PermissionsBoundaryArn",
     "own_boundary": "DeployerBoundaryArn",
+    "through_cloudformation": "ThroughCloudFormationOnly",
 }
 
 
@@ -30,6 +31,12 @@ def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
     arguments.add_argument("--mfa", choices=["true", "false"], help="whether they must have signed in with MFA (default: false)")
     arguments.add_argument("--boundary", metavar="ARN", help="permissions boundary that every role of the stacks must have (default: none)")
     arguments.add_argument("--own-boundary", metavar="ARN", help="permissions boundary of the deployer itself (default: none)")
+    arguments.add_argument(
+        "--through-cloudformation",
+        choices=["true", "services", "false"],
+        help="whether it reaches what the stacks hold only through CloudFormation (default: true); services: through any AWS service; "
+        "false: by hand, too. For a refusal by AWS that docs/deployer.md knows",
+    )
     arguments.add_argument("--poll", type=float, default=2.0, metavar="SECONDS", help="how often to ask CloudFormation (default 2)")
     return world.run(arguments, argv, given, _deployer)
 
@@ -37,12 +44,14 @@ def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
 def _deployer(options: argparse.Namespace, here: World) -> int:
     environment = settings.load(here.root, options.env, options.local)
     region = deployers.home(here.root, environment, options.local)
-    entered = accounts.open_accounts(here.open_aws(options.local, here.environ), [region], [environment])
-    here.console.line(entered.target.line)
+    values = {parameter: getattr(options, option) for option, parameter in _VALUES.items() if getattr(options, option) is not None}
+    names = {parameter: f"--{option.replace('_', '-')}" for option, parameter in _VALUES.items()}
+    deployers.require_valid(deployers.load(here.root), environment, values, names)
     found = [] if options.local else placeholders.of_account(environment)
     if found:
         raise BadInput(f"{environment.file} still has placeholders", found)
-    values = {parameter: getattr(options, option) for option, parameter in _VALUES.items() if getattr(options, option) is not None}
+    entered = accounts.open_accounts(here.open_aws(options.local, here.environ), [region], [environment])
+    here.console.line(entered.target.line)
     stack = deployers.deploy(options, here, entered, environment, values)
     arn = stack.outputs.get("DeployerRoleArn", "") if stack else ""
     here.console.line(f"DeployerRoleArn: {arn}")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from scripts.core import accounts, changesets, rollout, roots, settings, stacks, templates
+from scripts.core import accounts, changesets, constraints, rollout, roots, settings, stacks, templates
 from scripts.core.accounts import Accounts
 from scripts.core.changesets import Request
+from scripts.core.errors import BadInput, Problem
 from scripts.core.progress import Board
 from scripts.core.recover import Driver
 from scripts.core.settings import Environment
 from scripts.core.stacks import Stack
+from scripts.core.templates import Template
 from scripts.core.world import World
 
 DEPLOYER = "deployer"
+_PRINCIPAL = re.compile(r"arn:[a-z-]+:(?P<service>iam|sts)::(?P<account>\d{12}|\*):(?P<kind>[\w-]+)(?:/(?P<name>.+))?")
+_NOBODY = "aws:PrincipalArn, which it is compared with, never is that"
 
 
 def home(root: Path, environment: Environment, local: bool) -> str:
@@ -23,16 +28,66 @@ def home(root: Path, environment: Environment, local: bool) -> str:
     return (settings.load(root, roots.PIPELINE, local) if roots.PIPELINE in settings.names(root) else environment).regions[0]
 
 
+def load(root: Path) -> Template:
+    """The template, and what its parameters take."""
+    return templates.load(root / "templates" / f"{DEPLOYER}.yaml", root)
+
+
+def require_valid(template: Template, environment: Environment, values: Mapping[str, str], names: Mapping[str, str] | None = None) -> None:
+    """BadInput with each value that the template does not take, or by which nobody could be the deployer; `names` are what the caller calls the parameters."""
+    names, problems = names or {}, []
+    for parameter, value in values.items():
+        name = names.get(parameter, parameter)
+        if parameter == "TrustedPrincipalArns":
+            trusted = values["TrustedAccountId"] or environment.account if "TrustedAccountId" in values else None
+            problems += [problem for arn in value.split(",") if (problem := _nobody(name, arn.strip(), trusted))]
+        if (reason := constraints.fault(template.parameters[parameter], value)) and not any(problem.name == name for problem in problems):
+            problems.append(Problem(name, reason, f"correct {name}"))
+    if problems:
+        raise BadInput(f"templates/{DEPLOYER}.yaml cannot be deployed with these values", problems)
+
+
+def _nobody(name: str, arn: str, trusted: str | None) -> Problem | None:
+    """Why nobody with such an ARN can assume a role, with what to write in its place; None for what is, or may be, somebody, and for what is no ARN.
+
+    Sources: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn ("Do not specify the
+    assumed role session ARN"), https://docs.aws.amazon.com/STS/latest/APIReference/API_GetFederationToken.html ("You cannot call any STS operations
+    except GetCallerIdentity"), https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html (users and roles call AssumeRole).
+    """
+    match = _PRINCIPAL.fullmatch(arn)
+    if match is None:
+        return None
+    service, account, kind = match["service"], match["account"], match["kind"]
+    if (service, kind) == ("sts", "assumed-role"):
+        role = (match["name"] or "").partition("/")[0]
+        step = f"give the ARN of the role itself: aws iam get-role --role-name {role} --query Role.Arn --output text"
+        if role.startswith("AWSReservedSSO_"):  # its path has a Region, its name ends in random letters
+            step = f"give the role's: arn:aws:iam::{account}:role/aws-reserved/sso.amazonaws.com/*/{role.rpartition('_')[0]}_*"
+        return Problem(name, f"{arn} is a session of a role, and nobody: {_NOBODY}, but the role's ARN", step)
+    if service == "sts":
+        return Problem(name, f"{arn} is nobody who can assume a role: STS lets federated users only ask who they are", "give the ARN of a role or user")
+    if kind == "root":
+        return Problem(name, f"{arn} is nobody who can assume a role: AWS lets no root user", "* is every role and user of the account")
+    if kind == "group":
+        return Problem(name, f"{arn} is a group, and nobody: {_NOBODY}", "give the ARNs of its users, or of a role that they assume")
+    if trusted and account not in (trusted, "*"):
+        step = f"say that they are there: --trust-account {account} (TRUST_ACCOUNT=)"
+        return Problem(name, f"{arn} is in account {account}, and the role lets only account {trusted} in", step)
+    return None
+
+
 def request(root: Path, environment: Environment, region: str, stack: Stack | None, given: Mapping[str, str]) -> Request:
     """The deployer's stack with the values that are given; others stay as they are in the deployed stack, or are the template's."""
-    template = templates.load(root / "templates" / f"{DEPLOYER}.yaml", root)
+    template = load(root)
     before = {key: value for key, value in (stack.parameters if stack else {}).items() if key in template.parameters}
+    values = settings.effective(template.parameters, {**before, **given, "ServiceName": environment.service})
+    require_valid(template, environment, values)
     return Request(
         stack_name=environment.needed_stack_name(DEPLOYER),
         region=region,
         template_text=template.text,
         template_url=None,
-        parameters=settings.effective(template.parameters, {**before, **given, "ServiceName": environment.service}),
+        parameters=values,
         tags=environment.tags,
         nested=False,
         names_roles=True,

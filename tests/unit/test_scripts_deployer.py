@@ -173,6 +173,75 @@ def test_it_is_made_with_what_is_given_and_keeps_what_it_was_given_before(projec
     assert values["PermissionsBoundaryArn"].endswith("policy/b") and values["RequireMfa"] == "true"
 
 
+# --- values that cannot be ----------------------------------------------------------------------------------------------
+
+
+class NoAws(Roles):
+    """Nobody has logged in: whoever asks AWS anything fails the test."""
+
+    def client(self, service: str, region: str) -> Any:
+        raise AssertionError(f"{service} was asked before the values were judged")
+
+
+def _refused(root: Path, *options: str, aws: FakeAws | None = None) -> str:
+    recorder = Recorder()
+    file = root / "parameters/gamma.yaml"
+    file.write_text(file.read_text().replace(ACCOUNT, "123456789012"))
+    aws = aws or NoAws("arn:aws:iam::123456789012:user/admin", [])
+    assert deployer.main(["--env", "gamma", "--yes", *options], a_world(root, aws, recorder, FakeClock())) == 2
+    return recorder.errors
+
+
+@pytest.mark.parametrize(("options", "reason", "step"), [
+    (["--trust", "Ops"], "'Ops' does not match", "correct --trust"),
+    (["--trust", "arn:aws:sts::123456789012:assumed-role/Ops/me"], "is a session of a role", "aws iam get-role --role-name Ops"),
+    (["--trust", "*,arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Deployers_0123abcd/me"], "is a session of a role",
+     "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Deployers_*"),
+    (["--trust", "arn:aws:sts::123456789012:federated-user/me"], "federated users only ask who they are", "a role or user"),
+    (["--trust", "arn:aws:iam::123456789012:root"], "no root user", "* is every role and user of the account"),
+    (["--trust", "arn:aws:iam::123456789012:group/Ops"], "is a group", "its users"),
+    (["--trust", "arn:aws:iam::444455556666:role/Ops", "--trust-account", ""], "lets only account 123456789012 in", "444455556666"),
+    (["--trust", "arn:aws:iam::123456789012:role/Ops", "--trust-account", OTHER], f"lets only account {OTHER} in", "123456789012"),
+    (["--trust-account", "me"], "'me' does not match", "correct --trust-account"),
+    (["--boundary", "boundary"], "'boundary' does not match", "correct --boundary"),
+])
+def test_a_value_that_cannot_be_is_said_before_anybody_has_to_log_in(project: Path, options: list[str], reason: str, step: str) -> None:
+    said = _refused(project, *options)
+    assert options[0] in said and reason in said
+    assert step in said.partition("next:")[2]
+
+
+def test_everything_that_is_wrong_is_said_at_once(project: Path) -> None:
+    said = _refused(project, "--trust", "Ops,arn:aws:iam::123456789012:root", "--boundary", "boundary")
+    assert "no root user" in said and "--boundary" in said
+
+
+def test_a_placeholder_is_said_before_anybody_has_to_log_in(project: Path) -> None:
+    recorder = Recorder()
+    assert deployer.main(["--env", "gamma", "--yes"], a_world(project, NoAws(f"arn:aws:iam::{ACCOUNT}:user/admin", []), recorder, FakeClock())) == 2
+    assert f"{ACCOUNT} is a placeholder" in recorder.errors
+
+
+def test_good_values_are_what_the_stack_gets(project: Path) -> None:
+    clock = FakeClock()
+    cloud = FakeCloudFormation(clock)
+    trust = f"arn:aws:iam::{OTHER}:role/Ops,arn:aws:iam::*:user/me,arn:aws:iam::{OTHER}:*"
+    _make(project, cloud, clock, "--trust", trust, "--trust-account", OTHER, "--through-cloudformation", "services")
+    values = {one["ParameterKey"]: one["ParameterValue"] for one in cloud.requests[-1]["Parameters"]}
+    assert (values["TrustedPrincipalArns"], values["TrustedAccountId"], values["ThroughCloudFormationOnly"]) == (trust, OTHER, "services")
+
+
+def test_a_value_of_the_deployed_stack_that_cannot_be_is_said_before_the_change(project: Path) -> None:
+    """It was taken when the stack was made, and stays as it is where none is given."""
+    clock = FakeClock()
+    cloud = FakeCloudFormation(clock)
+    _make(project, cloud, clock, "--trust", "arn:aws:iam::123456789012:role/Ops")
+    asked = len(cloud.requests)
+    said = _refused(project, "--trust-account", OTHER, aws=Roles("arn:aws:iam::123456789012:user/admin", [], clients={"cloudformation": cloud}))
+    assert "TrustedPrincipalArns" in said and f"lets only account {OTHER} in" in said
+    assert len(cloud.requests) == asked
+
+
 def test_its_stack_is_in_the_pipelines_first_region(project: Path) -> None:
     environment = settings.load(project, "gamma", False)
     assert deployers.home(project, environment, False) == environment.regions[0]
