@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from urllib.parse import parse_qs
 import cbor2
 import pytest
 
-from localaws import answers, operations, questions, wire
+from localaws import answers, operations, questions, server, wire
 
 _AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=00"
 _TABLE = {"Table": {"TableName": "t", "TableStatus": "ACTIVE", "CreationDateTime": 1.5, "ItemCount": 0}}
@@ -232,3 +233,27 @@ def test_a_credential_scope_is_read_from_header_or_query() -> None:
     assert operations.scope_of({"authorization": _AUTHORIZATION.format("s3")}, {}) == ("AKIA", "s3")
     assert operations.scope_of({}, {"X-Amz-Credential": ["ASIA/20260101/us-east-1/s3/aws4_request"]}) == ("ASIA", "s3")
     assert operations.scope_of({}, {}) == ("", "")
+
+
+def test_a_record_that_is_no_folder_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(answers.RECORD, str(tmp_path / "nowhere"))
+    with pytest.raises(server.StartError, match=r"LOCALAWS_RECORD=\S+/nowhere is not a folder\. Next: make it, or unset LOCALAWS_RECORD"):
+        server.LocalAws(server.Options(tmp_path / "state"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_that_breaks_off_is_noted_as_it_is_answered(tmp_path: Path) -> None:
+    """hypercorn answers 500 without a code then, which AWS does not."""
+    async def fail(*_: Any) -> None:
+        raise ValueError("a fault of ours")
+
+    one = object.__new__(server.LocalAws)  # without an engine, a network and the services
+    one.answers, one.emulator = answers.Answers(), SimpleNamespace(application=fail)  # type: ignore[assignment]
+    one._calls = (tmp_path / "calls.jsonl").open("w")
+    headers = [(b"authorization", _AUTHORIZATION.format("dynamodb").encode()), (b"x-amz-target", b"X.DescribeTable")]
+    scope = {"type": "http", "path": "/", "query_string": b"", "method": "POST", "headers": headers}
+    with pytest.raises(ValueError, match="a fault of ours"):
+        asyncio.run(one(scope, None, None))
+    threading.Thread(target=one.answers.work, daemon=True).start()
+    found, = one.answers.report()["invalid"]
+    assert found["problem"] == "error 500 (HTTP 500) is not one that DescribeTable answers"
