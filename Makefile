@@ -26,7 +26,8 @@ PLAY = --local --remote $(LOCAL_STATE)/git --complete-connection "$(LOCALAWS) co
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{count = split($$2, words, " "); line = sprintf("  \033[1m%-14s\033[0m", $$1); at = 16; for (i = 1; i <= count; i++) { \
+	  if (at + 1 + length(words[i]) > 80) {line = line sprintf("\n%16s", ""); at = 16} line = line " " words[i]; at += 1 + length(words[i])} print line}' $(MAKEFILE_LIST)
 
 # Both files name all that is wanted, so nothing is looked for beyond them.
 $(VENV)/.stamp: requirements.txt requirements-guard.txt
@@ -153,10 +154,9 @@ local-status: $(VENV)/.stamp ## Say whether the local AWS is up
 local-reset: $(VENV)/.stamp ## Stop the local AWS and remove everything of it
 	@$(LOCALAWS) reset
 
-LOCK = -q --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --python-version 3.11
+LOCK = build/lock/bin/uv pip compile -q --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --python-version 3.11
 
 .PHONY: lock
 lock: ## Write requirements*.txt (hashes, no hosts) from requirements*.in
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
-	@build/lock/bin/uv pip compile $(LOCK) requirements.in -o requirements.txt && build/lock/bin/uv pip compile $(LOCK) --no-deps requirements-guard.in -o requirements-guard.txt
-	@build/lock/bin/uv pip compile $(LOCK) requirements-taskcat.in -o requirements-taskcat.txt
+	@for name in requirements requirements-guard requirements-taskcat; do $(LOCK) $$name.in -o $$name.txt $$([ $$name = requirements-guard ] && echo --no-deps) || exit; done

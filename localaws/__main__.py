@@ -1,7 +1,9 @@
 """Start, stop and look at the local AWS.
 
-start, stop (state is kept), status, reset (nothing is left), env (the export lines for any AWS client), connect (do what a person does in
-the console with connections that are PENDING), usage (its memory and processor time over half a minute), serve (what `start` runs in the background).
+start, stop (state is kept), status, reset (nothing is left), env (the export
+lines for any AWS client), connect (do what a person does in the console with
+connections that are PENDING), usage (its memory and processor time over half a
+minute), serve (what `start` runs in the background).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Set up this machine for the local AWS: a Docker engine that answers, and the base images.
+"""Set up this machine for the local AWS: a Docker engine, and the base images.
 
     python -m localaws.machine [--yes]
 
-Installs with apt what is missing (docker.io, debootstrap), after asking; YES=1, CI=true or --yes answer for you. Run again at any
-time: what is there is left alone.
+Installs with apt what is missing (docker.io, debootstrap), after asking; YES=1,
+CI=true or --yes answer for you. Run again at any time: what is there is left
+alone.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None, given: World | None = None) -> int:
     arguments.add_argument(
         "--through-cloudformation",
         choices=["true", "services", "false"],
-        help="whether it reaches what the stacks hold only through CloudFormation (default: true); services: through any AWS service; "
+        metavar="HOW",
+        help="whether it reaches what the stacks hold only through CloudFormation: true (default); services: through any AWS service; "
         "false: by hand, too. For a refusal by AWS that docs/deployer.md knows",
     )
     arguments.add_argument("--poll", type=float, default=2.0, metavar="SECONDS", help="how often to ask CloudFormation (default 2)")

@@ -5,7 +5,9 @@ a phone, on paper, in light and dark. Read-only credentials suffice: what may no
 
 A picture of it, with headless Chromium (docs/pictures/report.png is one of the demonstration's):
 
-    chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1500 --screenshot=report.png file://$PWD/build/report.html
+    chromium --headless --no-sandbox --hide-scrollbars \\
+      --window-size=1200,1500 --screenshot=report.png \\
+      file://$PWD/build/report.html
 """
 
 from __future__ import annotations

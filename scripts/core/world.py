@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,9 +32,20 @@ def real_world() -> World:
     return World(Path(__file__).resolve().parents[2], os.environ, Console(), RealClock(), session.open_session)
 
 
+class Help(argparse.HelpFormatter):
+    """A module's docstring as wide as the terminal is: its paragraphs are filled, what is indented stays as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = text.strip().split("\n\n")
+        return "\n\n".join(
+            block if block.startswith(" ") else textwrap.fill(" ".join(block.split()), width, break_long_words=False, break_on_hyphens=False)
+            for block in blocks
+        )
+
+
 def parser(name: str, text: str | None, environment: str | None = "required") -> argparse.ArgumentParser:
     """The options that every command has. `environment`: "required", "optional" or None for a command without one."""
-    made = argparse.ArgumentParser(prog=f"python -m scripts.{name}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(prog=f"python -m scripts.{name}", description=text, formatter_class=Help)
     if environment:
         made.add_argument(
             "--env", required=environment == "required", help="the environment: a file of parameters/ (gamma, prod, pipeline)"
