@@ -42,6 +42,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """After a whole run that passed, the next one begins afresh."""
-    if exitstatus == 0 and session.config.getoption("--resume"):
+    """After a whole run that passed, the next one begins afresh; listing the cases, or running some of them, forgets nothing."""
+    option = session.config.option
+    some = option.collectonly or option.keyword or option.markexpr or any(not Path(argument).is_dir() for argument in session.config.args)
+    if exitstatus == 0 and option.resume and not some:
         _DONE.unlink(missing_ok=True)
