@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,8 @@ def tree(tmp_path: Path) -> Path:
 
 def ran(tree: Path, *arguments: str) -> str:
     """The last line of a run of pytest in the tree: counts of what passed, failed and was left out."""
-    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments], cwd=tree, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments], cwd=tree, capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})  # plugins take longer to load than these cases to run
     return done.stdout.strip().splitlines()[-1]
 
 
