@@ -55,9 +55,10 @@ def _validate(options: argparse.Namespace, here: World) -> int:
         here.console.line(reports.junit(findings, rules))
     elif findings:
         here.console.line(reports.text(findings))
-    else:
+    failing = any(found.level != "note" for found in findings)
+    if not failing and not options.format:
         here.console.line(f"validate: templates, parameters, buildspecs, appspecs and the rest are good ({len(modules)} checks)")
-    return 1 if findings else 0
+    return 1 if failing else 0
 
 
 def discover() -> list[ModuleType]:

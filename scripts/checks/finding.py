@@ -10,7 +10,8 @@ class Finding:
     """One thing that is wrong.
 
     `rule` is the id in the RULES of the check. `path` is relative to the project's folder, with `/`. `line` and `column` count from 1; 0 says the
-    whole file. `level` is "error" or "warning": both fail `make validate`. `source` is the page that says so.
+    whole file. `level` is "error" or "warning", which both fail `make validate`, or "note", which does not: what only a newer list could tell.
+    `source` is the page that says so.
     """
 
     rule: str

@@ -74,18 +74,21 @@ def sarif(findings: Sequence[Finding], rules: Mapping[str, str]) -> str:
 
 
 def junit(findings: Sequence[Finding], rules: Mapping[str, str]) -> str:
-    """A test case for each rule that is known; a rule that found something is a failed one, with a failure for each place."""
+    """A test case for each rule that is known; a rule that found something is a failed one, with a failure for each place. Notes are output alone."""
     known = dict(rules)
     for found in findings:
         known.setdefault(found.rule, found.rule)
     by_rule = {rule: [found for found in findings if found.rule == rule] for rule in known}
-    failed = sum(1 for places in by_rule.values() if places)
+    failed = sum(1 for places in by_rule.values() if any(found.level != "note" for found in places))
     suite = ElementTree.Element("testsuite", name="validate", tests=str(len(known)), failures=str(failed), errors="0", skipped="0")
     for rule, places in by_rule.items():
         case = ElementTree.SubElement(suite, "testcase", classname="validate", name=f"{rule} {known[rule]}" if known[rule] != rule else rule)
         for found in places:
-            failure = ElementTree.SubElement(case, "failure", type=found.level, message=f"{found.place}: {found.message}")
-            failure.text = "\n".join([f"{found.place}: {_with_next_step(found)}", *([found.source] if found.source else [])])
+            if found.level == "note":
+                said = ElementTree.SubElement(case, "system-out")
+            else:
+                said = ElementTree.SubElement(case, "failure", type=found.level, message=f"{found.place}: {found.message}")
+            said.text = "\n".join([f"{found.place}: {_with_next_step(found)}", *([found.source] if found.source else [])])
     suites = ElementTree.Element("testsuites", name="validate", tests=str(len(known)), failures=str(failed), errors="0")
     suites.append(suite)
     ElementTree.indent(suites)

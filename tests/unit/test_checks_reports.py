@@ -152,6 +152,14 @@ def test_junit_has_a_case_for_each_rule_and_a_failure_for_each_place() -> None:
     assert "Next: keep one" in (suite[0][0].text or "")
 
 
+def test_a_note_is_no_failure() -> None:
+    note = Finding("W9060", "templates/a.yaml", 3, message="x is not in the table", level="note")
+    suite = ElementTree.fromstring(reports.junit([note], RULES).encode())[0]
+    assert suite.get("failures") == "0"
+    assert [(said.tag, said.text) for case in suite for said in case] == [("system-out", "templates/a.yaml:3: x is not in the table")]
+    assert json.loads(reports.sarif([note], RULES))["runs"][0]["results"][0]["level"] == "note"
+
+
 def test_a_check_that_could_not_be_made_is_a_finding(tmp_path: Path) -> None:
     def missing(root: Path) -> list[Finding]:
         raise CommandError("shellcheck is not installed beside this Python", "bin/shellcheck", "make setup")
