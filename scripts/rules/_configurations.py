@@ -20,8 +20,8 @@ else:
 _VARIABLE = "#{"
 
 
-def keys(cfn: Any, entry: dict[str, Any], found: _values.Branch) -> Iterator[tuple[_values.Path, str]]:
-    """Keys that miss in a Configuration, and keys that the provider does not take."""
+def keys(cfn: Any, entry: dict[str, Any], found: _values.Branch, named: str) -> Iterator[tuple[_values.Path, str]]:
+    """Keys that miss in a Configuration, and keys that the provider does not take, by the table of that name."""
     wanted = set(entry["required"])
     for need in entry.get("needs", ()):
         values = {branch.value for branch in _values.literals(cfn, found, need["key"])}
@@ -37,10 +37,19 @@ def keys(cfn: Any, entry: dict[str, Any], found: _values.Branch) -> Iterator[tup
     for key in found.value:
         if str(key) in allowed:
             continue
-        hint = _rule.meant(str(key), allowed - {str(other) for other in found.value})
-        # Where the table may lack a key, only what is nearly one that it has is a mistake for sure.
-        if entry.get("complete", True) or hint.startswith("did you mean"):
-            yield (*found.path, key), f"{entry['provider']} takes no {key} in its Configuration; {hint}"
+        said = f"{entry['provider']} takes no {key} in its Configuration"
+        if key in entry.get("elsewhere", {}):
+            yield (*found.path, key), f"{said}; {entry['elsewhere'][key]}"
+            continue
+        others = sorted(other["provider"] for other in _rule.table(named)["providers"] if key in (*other["required"], *other["optional"]))
+        problem = _rule.unknown(str(key), allowed - {str(other) for other in found.value}, named, said)
+        if isinstance(problem, _rule.Newer):
+            # Where the table may lack keys anyway, only what is a slip of one is worth a word.
+            if not entry.get("complete", True):
+                continue
+            if others:
+                problem = f"{said}; it is a key of {' and '.join(dict.fromkeys(others))}"
+        yield (*found.path, key), problem
 
 
 def values(cfn: Any, entry: dict[str, Any], found: _values.Branch, longest: int) -> Iterator[tuple[_values.Path, str]]:

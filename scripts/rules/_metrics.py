@@ -18,6 +18,7 @@ else:
 STATISTICS = ("Average", "Maximum", "Minimum", "SampleCount", "Sum")
 _NUMBER = r"(?:100|\d{1,2})(?:\.\d{1,10})?"
 _EXTENDED = re.compile(rf"(?:p|tm|tc|ts|wm){_NUMBER}|IQM|(?:TM|TC|TS|WM)\((?:{_NUMBER}%)?:(?:{_NUMBER}%)?\)|(?:TM|TC|TS|WM|PR)\([0-9.]*:[0-9.]*\)")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.%: -]*"
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _WORD = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(\s*\()?")
 
@@ -85,12 +86,12 @@ def unknown_metric(namespace: str, metric: str, dimensions: Iterable[str], whole
         return
     known = tables["tables"][namespace]
     if metric not in known["metrics"]:
-        yield "MetricName", f"{namespace} has no metric {metric}, so there is never any data; {_rule.meant(metric, known['metrics'])}"
+        yield "MetricName", _rule.unknown(metric, known["metrics"], "metrics", f"{namespace} has no metric {metric}, so there is never any data", _NAME)
     given = list(dimensions)
     for dimension in given:
         if dimension not in known["dimensions"]:
-            meant = _rule.meant(dimension, known["dimensions"])
-            yield "Dimensions", f"no metric of {namespace} has the dimension {dimension}, so there is never any data; {meant}"
+            said = f"no metric of {namespace} has the dimension {dimension}, so there is never any data"
+            yield "Dimensions", _rule.unknown(dimension, known["dimensions"], "metrics", said, _NAME)
         elif dimension in known.get("never", {}).get(metric, ()):
             yield "Dimensions", f"{metric} is not reported by {dimension}, so there is never any data; leave {dimension} out"
     missing = [name for name in known.get("needs", {}).get(metric, ()) if name not in given]

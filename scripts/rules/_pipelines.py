@@ -159,5 +159,6 @@ def provided(cfn: Any, pipeline: _values.Branch) -> Iterator[tuple[Action, Kind,
     for action in actions(cfn, pipeline):
         for kind in kinds(cfn, action.declared):
             entry = provider(kind)
-            if entry is not None:
+            # A row for which no page was found judges nothing but the provider's name.
+            if entry is not None and entry.get("settled", True):
                 yield action, kind, entry

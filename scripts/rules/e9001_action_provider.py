@@ -20,6 +20,7 @@ class ActionProvider(_rule.Rule):
     shortdesc = "An action's provider is one that CodePipeline has"
     description = "CodePipeline refuses an action whose category, owner, provider and version are together no action type; cfn-lint looks at each alone."
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-valid-providers.html"
+    next_step = "write category, owner, provider and version as AWS's list of action types has them"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 
@@ -28,15 +29,16 @@ class ActionProvider(_rule.Rule):
             for kind in _pipelines.kinds(cfn, action.declared):
                 # Custom actions are the account's own; partners' names are in no list that AWS keeps.
                 if kind.owner != "Custom" and _pipelines.provider(kind) is None and (problem := self._problem(kind)):
-                    yield kind.where.path, f"action {action.name}: {problem}"
+                    yield kind.where.path, type(problem)(f"action {action.name}: {problem}")
 
     def _problem(self, kind: _pipelines.Kind) -> str:
         same = [entry for entry in _pipelines.providers() if entry["provider"] == kind.provider]
-        here = {entry["provider"] for entry in _pipelines.providers() if entry["category"] == kind.category and entry["owner"] == "AWS"}
         if not same:
             if kind.owner != "AWS":
                 return ""
-            return f"{kind.provider} is no provider of category {kind.category}; {_rule.meant(kind.provider, here)}"
+            every = {entry["provider"] for entry in _pipelines.providers() if entry["owner"] == "AWS"}
+            # ActionProvider of CodePipeline's API.
+            return _rule.unknown(kind.provider, every, "action_providers", f"{kind.provider} is no provider of category {kind.category}", r"[\w-]{1,35}")
         if kind.category not in {entry["category"] for entry in same}:
             return f"{kind.provider} is no provider of category {kind.category}, but of {' and '.join(sorted({entry['category'] for entry in same}))}"
         match = next(entry for entry in same if entry["category"] == kind.category)

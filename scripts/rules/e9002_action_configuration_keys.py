@@ -25,6 +25,7 @@ class ActionConfigurationKeys(_rule.Rule):
         "made; cfn-lint takes any."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference.html"
+    next_step = "write the keys of the provider's page, spelt as there, and remove the others"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 
@@ -32,8 +33,8 @@ class ActionConfigurationKeys(_rule.Rule):
         for action, kind, entry in _pipelines.provided(cfn, resource):
             for found in _pipelines.configurations(cfn, action.declared):
                 if _values.together(cfn, found.conditions, kind.where.conditions):
-                    for path, problem in _configurations.keys(cfn, entry, found):
-                        yield path, f"action {action.name}: {problem}"
+                    for path, problem in _configurations.keys(cfn, entry, found, "action_providers"):
+                        yield path, type(problem)(f"action {action.name}: {problem}")
             # What its Configuration would be elsewhere, this provider has beside it.
             if kind.provider == "Commands" and "Commands" not in action.declared.value:
                 yield action.declared.path, f"action {action.name}: Commands needs a list of Commands, beside its ActionTypeId"

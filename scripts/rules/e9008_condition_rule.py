@@ -22,6 +22,7 @@ class ConditionRule(_rule.Rule):
     shortdesc = "A condition's rule is one that CodePipeline has, with the Configuration that it asks for"
     description = "CodePipeline refuses a rule whose type it does not know, with keys that the rule does not, or where it may not stand; cfn-lint takes any."
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/rule-reference.html"
+    next_step = "write the rule's type and Configuration as its page has them"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 
@@ -44,15 +45,15 @@ class ConditionRule(_rule.Rule):
             named = rule.value.get("Name", "?")
             for kind in _pipelines.kinds(cfn, rule, "RuleTypeId"):
                 if problem := self._type(kind, set(listed)):
-                    yield kind.where.path, f"rule {named}: {problem}"
+                    yield kind.where.path, type(problem)(f"rule {named}: {problem}")
                     continue
                 entry = listed[kind.provider]
                 if skips and not entry["may_skip"]:
                     allowed = sorted(name for name, other in listed.items() if other["may_skip"])
                     yield kind.where.path, f"rule {named}: a condition with Result SKIP takes {' and '.join(allowed)} alone, not {kind.provider}"
                 for found in _pipelines.configurations(cfn, rule):
-                    for path, problem in _configurations.keys(cfn, entry, found):
-                        yield path, f"rule {named}: {problem}"
+                    for path, problem in _configurations.keys(cfn, entry, found, "rule_providers"):
+                        yield path, type(problem)(f"rule {named}: {problem}")
                     # RuleConfigurationValue of CodePipeline's API: 1 to 10000.
                     for path, problem in _configurations.values(cfn, entry, found, longest=10000):
                         yield path, f"rule {named}: {problem}"
@@ -63,5 +64,5 @@ class ConditionRule(_rule.Rule):
         if kind.owner != "AWS":
             return f"its owner is AWS, not {kind.owner}"
         if kind.provider not in known:
-            return f"there is no rule {kind.provider}; {_rule.meant(kind.provider, known)}"
+            return _rule.unknown(kind.provider, known, "rule_providers", f"there is no rule {kind.provider}", r"[\w-]{1,35}")
         return "" if kind.version == "1" else f"{kind.provider} has no version {kind.version}; use 1"

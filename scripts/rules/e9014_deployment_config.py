@@ -26,6 +26,7 @@ class DeploymentConfigName(_rule.Rule):
         "than its application's."
     )
     source_url = "https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html"
+    next_step = "name a predefined configuration of the application's platform, or !Ref one of this template"
     tags = ("resources", "codedeploy")
     resource_types = ("AWS::CodeDeploy::DeploymentGroup",)
 
@@ -53,7 +54,7 @@ class DeploymentConfigName(_rule.Rule):
             bare = next((name for name in every if name == prefix + text), "")
             return f"the predefined configuration is called {bare}" if bare else ""
         if text not in every:
-            return f"there is no {text}; {_rule.meant(text, every)}"
+            return _rule.unknown(text, every, "deployment_configs", f"there is no {text}")
         of = next(platform for platform, listed in names.items() if text[len(prefix) :] in listed)
         if platforms and of not in platforms:
             return f"{text} is for {of}, the application is for {' or '.join(sorted(platforms))}"

@@ -27,6 +27,7 @@ class BuildImage(_rule.Rule):
         "images are pulled with its own credentials."
     )
     source_url = "https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-available.html"
+    next_step = "name a current image of CodeBuild's for this processor"
     tags = ("resources", "codebuild")
     resource_types = ("AWS::CodeBuild::Project",)
 
@@ -37,8 +38,9 @@ class BuildImage(_rule.Rule):
                 if not image.value.startswith(_ROOT):
                     continue
                 name, _, tag = image.value[len(_ROOT) :].partition(":")
-                if problem := self._problem(name, tag):
-                    yield image.path, f"there is no image {image.value}; {problem}"
+                if problem := self._problem(image.value, name, tag):
+                    yield image.path, problem
+                if name not in _rule.table("codebuild")["images"]:
                     continue
                 fits = _rule.table("codebuild")["images"][name]["types"]
                 for kind in kinds:
@@ -49,28 +51,23 @@ class BuildImage(_rule.Rule):
                     if credentials.value == "SERVICE_ROLE":
                         yield credentials.path, f"CodeBuild pulls its own images, as {image.value}, with credentials CODEBUILD alone"
 
-    def _problem(self, name: str, tag: str) -> str:
+    def _problem(self, image: str, name: str, tag: str) -> str:
         table = _rule.table("codebuild")
+        said = f"there is no image {image}"
         if name not in table["images"]:
             if name in table["gone"]:
-                return f"{name} is of the images of before 2019; use aws/codebuild/{table['gone'][name]}"
-            return _rule.meant(name, table["images"])
+                return f"{said}; {name} is of the images of before 2019; use aws/codebuild/{table['gone'][name]}"
+            return _rule.unknown(name, table["images"], "codebuild", said, r"[a-z0-9_./-]+", image)
         tags: list[str] = table["images"][name]["tags"]
         if not tag:
-            return f"write its tag: {', '.join(tags)}"
-        # A patch level may follow: 7.0-24.10.29
-        if tag in tags or any(tag.startswith(f"{known}-") for known in tags):
+            return f"{said}; write its tag: {', '.join(tags)}"
+        # A patch level may follow: 7.0-24.10.29, 1.0-1.16.0
+        plain = re.sub(r"(?<=\d)-\d+\.\d+\.\d+$", "", tag)
+        if plain in tags:
             return ""
-        newest = max((_number(known) for known in tags), default=(0, 0))
-        major, minor = _number(tag)
-        if newest < (major, minor) and major <= newest[0] + 2 and minor == 0:
-            return ""  # May be newer than the table.
-        if newest == (0, 0) or tag.startswith(("nodejs", "python", "go", "dotnet", "corretto", "ruby", "2022-", "2025-")):
-            return "" if any(tag.startswith(re.match(r"[a-z]*", known)[0] or "?") for known in tags) else _rule.meant(tag, tags)  # type: ignore[index]
-        return _rule.meant(tag, tags)
-
-
-def _number(tag: str) -> tuple[int, int]:
-    """5.0 as (5, 0); what is no such number as (0, 0)."""
-    found = re.fullmatch(r"(\d+)(?:\.(\d+))?", tag)
-    return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+        # The images' own versions are whole, and follow each other.
+        whole = re.fullmatch(r"(\d+)\.(\d+)", plain)
+        newest = max((int(known[:-2]) for known in tags if re.fullmatch(r"\d+\.0", known)), default=0)
+        if whole and newest and (whole[2] != "0" or int(whole[1]) > newest + 2):
+            return f"{said}; {_rule.meant(plain, tags)}"
+        return _rule.unknown(plain, tags, "codebuild", said, whole=image)

@@ -15,11 +15,16 @@ else:
     import _values
 
 
+_TYPE = r"[A-Z0-9]+(_[A-Z0-9]+)*_(CONTAINER|EC2)|MAC_[A-Z0-9]+"
+_SIZE = r"BUILD_[A-Z]+\d*_(SMALL|MEDIUM|LARGE|\d*XLARGE|\d+GB)"
+
+
 class BuildCompute(_rule.Rule):
     id = "E9021"
     shortdesc = "A build's environment type and compute type exist and go together"
     description = "CodeBuild refuses a type that there is not and a size that a type has not, when the project is made; cfn-lint takes any."
     source_url = "https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-compute-types.html"
+    next_step = "write a Type and a ComputeType that stand together in CodeBuild's table"
     tags = ("resources", "codebuild")
     resource_types = ("AWS::CodeBuild::Project",)
 
@@ -28,10 +33,10 @@ class BuildCompute(_rule.Rule):
         for environment in _values.objects(cfn, resource, "Environment"):
             kinds = list(_values.literals(cfn, environment, "Type"))
             sizes = list(_values.literals(cfn, environment, "ComputeType"))
-            for listed, known in ((kinds, table["environment_types"]), (sizes, table["compute_types"])):
+            for listed, known, shape in ((kinds, table["environment_types"], _TYPE), (sizes, table["compute_types"], _SIZE)):
                 for found in listed:
                     if found.value not in known:
-                        yield found.path, f"there is no {found.path[-1]} {found.value}; {_rule.meant(found.value, known)}"
+                        yield found.path, _rule.unknown(found.value, known, "codebuild", f"there is no {found.path[-1]} {found.value}", shape)
             if "Fleet" in environment.value:
                 continue
             for kind in kinds:
@@ -42,8 +47,8 @@ class BuildCompute(_rule.Rule):
         for cache in _values.objects(cfn, resource, "Cache"):
             for kind in _values.literals(cfn, cache, "Type"):
                 if kind.value not in table["cache_types"]:
-                    yield kind.path, f"there is no cache {kind.value}; {_rule.meant(kind.value, table['cache_types'])}"
+                    yield kind.path, _rule.unknown(kind.value, table["cache_types"], "codebuild", f"there is no cache {kind.value}", r"[A-Z0-9_]+")
             for mode in _values.entries(cfn, cache.value.get("Modes"), (*cache.path, "Modes"), cache.conditions):
                 for text in _values.texts(cfn, mode.value):
                     if text not in table["cache_modes"]:
-                        yield mode.path, f"there is no cache mode {text}; {_rule.meant(text, table['cache_modes'])}"
+                        yield mode.path, _rule.unknown(text, table["cache_modes"], "codebuild", f"there is no cache mode {text}", r"LOCAL_[A-Z0-9_]+")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Iterable
@@ -28,6 +27,7 @@ class ManagedPolicy(_rule.Rule):
         "aws-service-role/."
     )
     source_url = "https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html"
+    next_step = "write the policy's ARN from AWS's list, with its path"
     tags = ("resources", "iam")
     resource_types = ("AWS::IAM::Role", "AWS::IAM::User", "AWS::IAM::Group")
 
@@ -39,7 +39,7 @@ class ManagedPolicy(_rule.Rule):
                 if not named or _policies.UNKNOWN in entry.value or named.group(1) in known:
                     continue
                 name = named.group(1).rsplit("/", 1)[-1]
-                same = [policy for policy in known if policy.rsplit("/", 1)[-1] == name]
-                near = same or difflib.get_close_matches(named.group(1), known, n=1, cutoff=0.6)
-                step = f"write policy/{near[0]}" if near else "take a name from AWS's list of managed policies"
-                yield entry.path, f"AWS has no managed policy {named.group(1)}; {step}"
+                paths = {policy.rsplit("/", 1)[-1]: policy for policy in known}
+                said = f"AWS has no managed policy {named.group(1)}"
+                meant = paths.get(name) or paths.get(_rule.near(name, paths))
+                yield entry.path, f"{said}; write policy/{meant}" if meant else _rule.unknown(named.group(1), known, "managed_policies", said)

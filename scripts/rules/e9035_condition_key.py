@@ -26,6 +26,7 @@ class ConditionKey(_rule.Rule):
         "a negated or an IfExists operator is always or never in force."
     )
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html"
+    next_step = "write a key of the action's row in the service authorization reference"
     tags = ("resources", "iam")
     resource_types = _policies.TYPES
 
@@ -50,11 +51,19 @@ def _wrong(key: str) -> str:
         return f"{key} is no condition key: it has no prefix, as in aws:{key}"
     known = keys.get(service.lower())
     if known is None:
-        near = _rule.meant(service, keys)
-        return f"{key} is no condition key: none begins with {service}:; {near if near.startswith('did') else 'look it up in the authorization reference'}"
+        return _rule.unknown(service, keys, "condition_keys", f"{key} is no condition key: none begins with {service}:", r"[a-z0-9-]+", key)
     for entry in known:
         # kms:EncryptionContext:${EncryptionContextKey}, s3:ExistingObjectTag/<key>: what is in brackets is one's own.
         pattern = "".join(".+" if part[:1] in ("$", "<") else re.escape(part) for part in re.split(r"(\$\{[^}]*\}|<[^>]*>)", entry))
         if re.fullmatch(pattern, key, re.IGNORECASE):
             return ""
-    return f"{key} is no condition key, so it is never there and nobody is told; {_rule.meant(key, known)}"
+    # Keys of all services are often written with the service's own prefix.
+    names = {_own(entry): entry for entry in known} | {f"{service}:{_own(entry).removeprefix('aws:')}": entry for entry in keys["aws"]}
+    said = f"{key} is no condition key, so it is never there and nobody is told"
+    meant = names.get(_rule.near(_own(key), names))
+    return f"{said}; did you mean {meant}?" if meant else _rule.unknown(key, known, "condition_keys", said)
+
+
+def _own(key: str) -> str:
+    """A key's name, without what is one's own in it: s3:ExistingObjectTag of s3:ExistingObjectTag/<key>."""
+    return re.split(r"[/$<]", key)[0].rstrip(":")

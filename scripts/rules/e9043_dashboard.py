@@ -24,6 +24,7 @@ class Dashboard(_rule.Rule):
     shortdesc = "Body of a dashboard is wrong"
     description = "CloudWatch refuses a body that is no JSON or whose widgets have no known type; it shows an empty graph for a metric that does not exist."
     source_url = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html"
+    next_step = "correct the body: JSON, widgets of a known type, each with its region and metrics that there are"
     tags = ("resources", "cloudwatch")
     resource_types = ("AWS::CloudWatch::Dashboard",)
 
@@ -84,7 +85,7 @@ def _metrics_of(properties: dict[str, Any]) -> Iterable[str]:
         above = words
         if len(words) >= 2 and len(words) % 2 == 0:
             for _, message in _metrics.unknown_metric(str(words[0]), str(words[1]), [str(word) for word in words[2::2]]):
-                yield f"{message} (in the widget {properties.get('title', '')!r})"
+                yield type(message)(f"{message} (in the widget {properties.get('title', '')!r})")
     for expression in expressions:
         if not expression.lstrip().upper().startswith(("SELECT", "SEARCH")):
             named, functions = _metrics.words(expression)

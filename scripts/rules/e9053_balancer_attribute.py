@@ -20,6 +20,7 @@ _WHERE = {
     "AWS::ElasticLoadBalancingV2::TargetGroup": ("TargetGroupAttributes", "TargetGroupAttribute"),
     "AWS::ElasticLoadBalancingV2::Listener": ("ListenerAttributes", "ListenerAttribute"),
 }
+_KEY = r"[a-z0-9_]+(\.[a-z0-9_]+)+"
 _CODES = re.compile(r"\d{1,3}(-\d{1,3})?(, ?\d{1,3}(-\d{1,3})?)*")
 
 
@@ -31,6 +32,7 @@ class BalancerAttribute(_rule.Rule):
         "not below its interval."
     )
     source_url = "https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupAttribute.html"
+    next_step = "write the attribute or value as Elastic Load Balancing's list has it"
     tags = ("resources", "elasticloadbalancing")
     resource_types = tuple(_WHERE)
 
@@ -41,7 +43,7 @@ class BalancerAttribute(_rule.Rule):
             for entry in _values.entries(cfn, attributes.value, attributes.path, attributes.conditions):
                 for name in _values.literals(cfn, entry, "Key"):
                     if name.value not in known:
-                        yield name.path, f"there is no attribute {name.value}; {_rule.meant(name.value, known)}"
+                        yield name.path, _rule.unknown(name.value, known, "balancer_attributes", f"there is no attribute {name.value}", _KEY)
         # A network load balancer's checks may take as long as their interval.
         http = any(protocol.value in ("HTTP", "HTTPS") for protocol in _values.literals(cfn, resource, "Protocol"))
         for timeout in _values.literals(cfn, resource, "HealthCheckTimeoutSeconds") if http else ():

@@ -6,6 +6,7 @@ no line says so). Fixtures are whole templates that cfn-lint itself takes, with 
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from cfnlint.config import ConfigMixIn
 from cfnlint.core import get_rules
 from cfnlint.rules import Match, Rules
 from cfnlint.runner.template import run_template_by_file_path
+
+from scripts.rules import _rule
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "scripts" / "rules"
@@ -66,6 +69,40 @@ def test_what_aws_refuses_is_found_where_it_stands(path: Path) -> None:
     if marked:
         assert found == marked
     assert found
+
+
+def test_what_may_be_newer_than_a_table_is_no_error() -> None:
+    """Every rule that refuses names by a table has a newer one in the fixture, and refuses nothing in it."""
+    path = HERE / "bad" / "W9060.yaml"
+    asking = set(re.findall(r"# W9060 (E\d+)", path.read_text(encoding="utf-8")))
+    assert asking == {path.name[:5].upper() for path in FOLDER.glob("e*.py") if "_rule.unknown(" in path.read_text(encoding="utf-8")} | {"E9002", "E9038"}
+    assert [(match.rule.id, match.linenumber, match.message) for match in findings(path) if match.rule.id[0] == "E"] == []
+    tables = {path.stem: json.loads(path.read_text(encoding="utf-8"))["date"] for path in (FOLDER / "data").glob("*.json")}
+    for match in findings(path):
+        if match.rule.id == "W9060":
+            table = re.search(r"scripts/rules/data/(\w+)\.json$", match.message)
+            assert table and f"not in the table of {tables[table[1]]};" in match.message, match.message
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "meant"),
+    [
+        ("HTTPCode_Target_5xx_Count", ["HTTPCode_Target_5XX_Count"], "HTTPCode_Target_5XX_Count"),
+        ("Code-Deploy", ["CodeDeploy", "ECS"], "CodeDeploy"),
+        ("BUILD_GENERAL1_MEDUIM", ["BUILD_GENERAL1_MEDIUM"], "BUILD_GENERAL1_MEDIUM"),
+        ("AmazonSSMManagedInstance", ["AmazonSSMManagedInstanceCore"], "AmazonSSMManagedInstanceCore"),
+        ("python3.10", ["python3.11", "python3.14"], "python3.14"),
+        ("python3.15", ["python3.11", "python3.14"], ""),
+        ("2019-4.0", ["2019-3.0", "2022-1.0"], ""),
+        ("2019-2.5", ["2019-3.0", "2022-1.0"], "2019-3.0"),
+        ("AmazonEKSClusterPolicyV2", ["AmazonEKSClusterPolicy"], ""),
+        ("EKS", ["ECS"], "ECS"),
+        ("EMR", ["ECS"], ""),
+        ("AppRunner", ["AppConfig", "CodeDeploy"], ""),
+    ],
+)
+def test_a_slip_is_told_from_a_newer_name(word: str, known: list[str], meant: str) -> None:
+    assert _rule.near(word, known) == meant
 
 
 @pytest.mark.parametrize("path", [*fixtures("good"), *fixtures("bad")], ids=lambda path: f"{path.parent.name}-{path.stem}")
