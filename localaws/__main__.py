@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["start", "stop", "status", "env", "connect", "usage", "reset", "serve"])
     parser.add_argument("--state", type=Path, default=Path("build/local"), help="folder of its files (default: build/local)")
-    parser.add_argument("--port", type=int, default=4566, help="port on 127.0.0.1 (default: 4566)")
+    parser.add_argument("--port", type=_port_number, default=4566, help="port on 127.0.0.1 (default: 4566)")
     parser.add_argument("--name", help="name of its Docker network and label (default: made from the folder's path, so that two never share one)")
     arguments = parser.parse_args(argv)
     state = arguments.state.resolve()
@@ -50,6 +50,18 @@ def main(argv: list[str] | None = None) -> int:
     except server.StartError as error:
         print(f"local AWS: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if arguments.command == "serve" or not error.filename:
+            raise
+        print(f"local AWS: {error.filename} cannot be used: {error.strerror}. Next: see what it is and who may write it, or use LOCAL_STATE=<other>",
+              file=sys.stderr)
+        return 1
+
+
+def _port_number(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: take a number from 1 to 65535 (LOCAL_PORT=)")
+    return int(text)
 
 
 def _drop_foreign_settings() -> list[str]:

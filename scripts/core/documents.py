@@ -79,13 +79,16 @@ def shown(path: Path, root: Path | None) -> str:
 
 
 def text_of(path: Path, root: Path | None = None) -> str:
-    """A file's text; a missing file and one that is not UTF-8 are WrongUse."""
+    """A file's text; a missing file, one that may not be read and one that is not UTF-8 are WrongUse."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise WrongUse(f"{shown(path, root)} does not exist", "", "restore it, or correct the name that points to it") from None
     except UnicodeDecodeError as error:
-        raise WrongUse(f"{shown(path, root)} is not UTF-8 text", str(error)) from None
+        raise WrongUse(f"{shown(path, root)} is not UTF-8 text", str(error), "save it as UTF-8, or restore it") from None
+    except OSError as error:
+        step = "see what it is, and who may read it (ls -ld)"
+        raise WrongUse(f"{shown(path, root)} cannot be read", error.strerror or str(error), step) from None
 
 
 def _line(error: yaml.YAMLError) -> str:

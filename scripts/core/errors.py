@@ -5,6 +5,8 @@ Exit codes: 0 done, 1 it failed, 2 wrong use.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -62,7 +64,10 @@ class BadInput(WrongUse):
         super().__init__(title)
 
     def __str__(self) -> str:
-        return "\n".join([self.what, *(str(problem) for problem in self.problems)])
+        lines = [self.what, *(str(problem) for problem in self.problems)]
+        if not any(problem.next_step for problem in self.problems):
+            lines.append("  next:   correct that, then run the same command")
+        return "\n".join(lines)
 
 
 class Interrupted(Exception):
@@ -86,9 +91,15 @@ def error_code(error: BaseException) -> str:
 
 
 def explain(error: BaseException) -> CommandError | None:
-    """What a botocore error means to the person at the terminal; None for errors that are not botocore's."""
+    """What an error of botocore's, or of a file, means to the person at the terminal; None for any other."""
     if isinstance(error, CommandError):
         return error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return CommandError(f"{_file(error) or 'the output'} cannot be written", str(error.strerror), "make room on that disk, then run the same command")
+    if isinstance(error, OSError) and _file(error) and error.strerror:
+        # A file or folder of the project that is not as it should be, or a program that is missing; botocore's own errors name no file.
+        step = "see that it is there, what it is, and who may read and write it (ls -ld)"
+        return CommandError(f"{_file(error)} cannot be used", error.strerror, step)
     if isinstance(error, botocore_errors.ClientError):
         return _explain_refusal(error)
     if isinstance(error, (botocore_errors.NoCredentialsError, botocore_errors.PartialCredentialsError)):
@@ -104,6 +115,10 @@ def explain(error: BaseException) -> CommandError | None:
     if isinstance(error, botocore_errors.BotoCoreError):
         return CommandError("The AWS call could not be made", str(error))
     return None
+
+
+def _file(error: OSError) -> str:
+    return os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
 
 
 def _explain_refusal(error: botocore_errors.ClientError) -> CommandError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
+import io
 import os
 import sys
 import textwrap
@@ -62,11 +64,39 @@ def run(
     arguments: argparse.ArgumentParser, argv: Sequence[str] | None, world: World | None, body: Callable[[argparse.Namespace, World], int]
 ) -> int:
     """Parses, runs the command, and turns errors into a message and an exit code: 0 done, 1 failed, 2 wrong use."""
+    _open_streams()
     try:
         options = arguments.parse_args(argv)
     except SystemExit as stop:
-        return int(stop.code or 0)
-    world = world or real_world()
+        code = int(stop.code or 0)
+    else:
+        code = _run(options, world or real_world(), body)
+    return code if _all_written() else 1
+
+
+def _open_streams() -> None:
+    """A standard stream that the caller has closed is one with nothing to read, or that nobody reads; a letter that one cannot write becomes a ?."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (it stays open to the end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(errors="replace")
+
+
+def _all_written() -> bool:
+    """Whether what was written has gone out: a pipe that nobody reads any more, and a full disk, may show only now."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"Error: {errors.explain(error) or error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _run(options: argparse.Namespace, world: World, body: Callable[[argparse.Namespace, World], int]) -> int:
     try:
         return body(options, world)
     except (KeyboardInterrupt, errors.Interrupted):
