@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from cfnlint.decode import cfn_yaml
 
 if TYPE_CHECKING:
-    from scripts.rules import _policies
+    from scripts.rules import _policies, _values
 else:
     sys.path.append(str(Path(__file__).parent))
     import _policies
+    import _values
 
 # A stack within a stack within a stack: deeper trees are cut off, so that one that holds itself ends.
 _DEEPEST = 6
@@ -35,8 +36,7 @@ class Node:
         if self.within is None:
             return {}
         parent, name = self.within
-        passed = parent.template["Resources"][name].get("Properties", {}).get("Parameters")
-        return passed if isinstance(passed, dict) else {}
+        return _values.mapping(_values.mapping(parent.template["Resources"][name].get("Properties")).get("Parameters"))
 
 
 def root(cfn: Any) -> Node | None:
@@ -46,10 +46,10 @@ def root(cfn: Any) -> Node | None:
 
 def file_of(node: Node, name: str) -> Path | None:
     """The file that a stack's TemplateURL names, existing or not; None for a URL, an intrinsic function or another resource."""
-    resource = node.template.get("Resources", {}).get(name)
-    if not isinstance(resource, dict) or resource.get("Type") != "AWS::CloudFormation::Stack":
+    resource = _values.section(node.template, "Resources").get(name)
+    if _values.type_of(resource) != "AWS::CloudFormation::Stack":
         return None
-    url = (resource.get("Properties") or {}).get("TemplateURL")
+    url = _values.mapping(_values.mapping(resource).get("Properties")).get("TemplateURL")
     if not isinstance(url, str) or "://" in url or "{{resolve:" in url:
         return None
     return (node.file.parent / url).resolve()
@@ -66,8 +66,8 @@ def child(node: Node, name: str) -> Node | None:
 
 def children(node: Node) -> Iterator[Node]:
     """The nested stacks of a template, without theirs."""
-    for name, resource in node.template.get("Resources", {}).items():
-        if isinstance(resource, dict) and resource.get("Type") == "AWS::CloudFormation::Stack":
+    for name, resource in _values.section(node.template, "Resources").items():
+        if _values.type_of(resource) == "AWS::CloudFormation::Stack":
             found = child(node, name)
             if found:
                 yield found
@@ -79,14 +79,14 @@ def origin(node: Node, value: Any, hops: int = 0) -> tuple[Node, str, str] | Non
     if taken is None or hops > 2 * _DEEPEST:
         return None
     name, attribute = taken
-    if name in node.template.get("Parameters", {}):
+    if name in _values.section(node.template, "Parameters"):
         return origin(node.within[0], node.given[name], hops + 1) if node.within and name in node.given else None
-    if name not in node.template.get("Resources", {}):
+    if name not in _values.section(node.template, "Resources"):
         return None
     if attribute.startswith("Outputs."):
         inner = child(node, name)
-        output = (inner.template.get("Outputs") or {}).get(attribute.removeprefix("Outputs.")) if inner else None
-        return origin(inner, output.get("Value"), hops + 1) if inner and isinstance(output, dict) else None
+        output = _values.section(inner.template, "Outputs").get(attribute.removeprefix("Outputs.")) if inner else None
+        return origin(inner, output.get("Value"), hops + 1) if inner and output else None
     return node, name, attribute
 
 

@@ -60,7 +60,8 @@ def shapes(cfn: Any, value: Any) -> list[str]:
             results = [left + (between if index and left else "") + right for left in results for right in found][:64] if found else results
         return results
     if function == "Fn::If":
-        return [text for branch in _values.branches(cfn, value, ()) for text in shapes(cfn, branch.value)]
+        # One that is not written as it must be is its own only branch.
+        return [text for branch in _values.branches(cfn, value, ()) for text in ([UNKNOWN] if branch.value is value else shapes(cfn, branch.value))]
     return [UNKNOWN]
 
 
@@ -161,7 +162,7 @@ def statements(cfn: Any, document: _values.Branch) -> Iterator[_values.Branch]:
 
 def said(cfn: Any, statement: _values.Branch, key: str) -> list[_values.Branch]:
     """Texts of Action, Resource and the like: one or a list, with UNKNOWN parts."""
-    if key not in statement.value:
+    if key not in _values.mapping(statement.value):
         return []
     return list(listed(cfn, statement.value[key], (*statement.path, key), statement.conditions))
 
@@ -186,6 +187,6 @@ def tests(cfn: Any, statement: _values.Branch) -> Iterator[tuple[str, str, _valu
             continue
         for operator in conditions.value:
             for test in _values.members(cfn, conditions, operator):
-                if isinstance(test.value, dict) and not (len(test.value) == 1 and next(iter(test.value)).startswith("Fn::")):
+                if isinstance(test.value, dict) and not (len(test.value) == 1 and str(next(iter(test.value))).startswith("Fn::")):
                     for key, value in test.value.items():
                         yield str(operator), str(key), _values.Branch(value, (*test.path, key), test.conditions)

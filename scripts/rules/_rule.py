@@ -139,7 +139,10 @@ def near(word: str, known: Iterable[str]) -> str:
         if longer:
             return min(longer, key=len)
     most = 1 if len(word) < 8 else 2
-    found = [(_edits(word.lower(), entry.lower()), entry) for entry in words if abs(len(entry) - len(word)) <= most]
+    # An edit changes two letters of the set at most: most names need no count.
+    letters = set(word.lower())
+    like = [entry for entry in words if abs(len(entry) - len(word)) <= most and len(letters ^ set(entry.lower())) <= 2 * most]
+    found = [(_edits(word.lower(), entry.lower()), entry) for entry in like]
     edits, entry = min(found, default=(most + 1, ""))
     return entry if edits <= most else ""
 

@@ -22,6 +22,22 @@ class Branch:
     conditions: Conditions = field(default_factory=dict, hash=False)
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """The value if it is a mapping, else an empty one: cfn-lint itself says what has another shape, and the rules of this folder go on."""
+    return value if isinstance(value, dict) else {}
+
+
+def section(template: Any, name: str) -> dict[str, dict[str, Any]]:
+    """The entries of Resources, Parameters or Outputs that are mappings, as they should be."""
+    return {key: entry for key, entry in mapping(mapping(template).get(name)).items() if isinstance(entry, dict)}
+
+
+def type_of(resource: Any) -> str:
+    """A resource's Type, empty where it is no text."""
+    kind = mapping(resource).get("Type")
+    return kind if isinstance(kind, str) else ""
+
+
 def branches(cfn: Any, value: Any, path: Path, conditions: Conditions | None = None) -> Iterator[Branch]:
     """Every value that may come out of a value: those of Fn::If's branches that can be reached, none for AWS::NoValue."""
     given = dict(conditions or {})
@@ -85,10 +101,10 @@ def texts(cfn: Any, value: Any) -> list[str]:
         return [str(value)]
     if isinstance(value, dict) and len(value) == 1:
         name = value.get("Ref")
-        declared = cfn.template.get("Parameters")
-        parameter = declared.get(name) if isinstance(name, str) and isinstance(declared, dict) else None
-        if isinstance(parameter, dict) and isinstance(parameter.get("AllowedValues"), list):
-            return [text for allowed in parameter["AllowedValues"] for text in texts(cfn, allowed)]
+        allowed = section(cfn.template, "Parameters").get(name, {}).get("AllowedValues") if isinstance(name, str) else None
+        if isinstance(allowed, list):
+            # No functions: one that refers to the parameter itself would never end.
+            return [text for entry in allowed if not isinstance(entry, dict) for text in texts(cfn, entry)]
         plain = value.get("Fn::Sub")
         if isinstance(plain, str) and "${" not in plain:
             return [plain]

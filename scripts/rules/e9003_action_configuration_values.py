@@ -24,6 +24,7 @@ class ActionConfigurationValues(_rule.Rule):
         "too long is refused by CodePipeline."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference.html"
+    next_step = "write a value that the provider's page lists for this key"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

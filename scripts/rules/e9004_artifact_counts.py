@@ -24,6 +24,7 @@ class ArtifactCounts(_rule.Rule):
         "this, the others, and PrimarySource of CodeBuild."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/reference-action-artifacts.html"
+    next_step = "add or remove artifacts until the provider's count is met; with several inputs, name the PrimarySource"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

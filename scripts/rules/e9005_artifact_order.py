@@ -24,6 +24,7 @@ class ArtifactOrder(_rule.Rule):
         "earlier stage, or in the same with a lower RunOrder. And it must be there whenever the one that uses it is."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-requirements.html"
+    next_step = "make the artifact in an earlier stage, or with a lower RunOrder, under the same condition"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

@@ -30,6 +30,7 @@ class Variables(_rule.Rule):
         "is named like an artifact."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/reference-variables.html"
+    next_step = "name a Namespace of an earlier action and a variable that it puts out"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

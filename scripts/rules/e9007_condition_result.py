@@ -24,6 +24,7 @@ class ConditionResult(_rule.Rule):
         "first stage can be rolled back, and only a retry has a RetryConfiguration."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/stage-conditions.html"
+    next_step = "write a Result that this kind of condition takes"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

@@ -23,6 +23,7 @@ class ActionRegion(_rule.Rule):
     shortdesc = "Each Region that an action runs in has an artifact store"
     description = "CodePipeline refuses a pipeline with an action in a Region for which ArtifactStores has no entry, and one with two entries for a Region."
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-create-cross-region.html"
+    next_step = "add an entry with that Region to ArtifactStores, or correct the action's Region"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

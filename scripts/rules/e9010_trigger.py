@@ -24,6 +24,7 @@ class Trigger(_rule.Rule):
         "tags together with branches or paths."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/pipelines-filter.html"
+    next_step = "name a source action with a connection, once, and keep to filters that go together"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

@@ -24,6 +24,7 @@ class PipelineType(_rule.Rule):
         "PipelineType V1 they are refused."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/pipeline-types-planning.html"
+    next_step = "write PipelineType: V2, or leave out what only V2 knows"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

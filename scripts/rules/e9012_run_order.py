@@ -24,6 +24,7 @@ class RunOrder(_rule.Rule):
         "actions have a fixed limit."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_ActionDeclaration.html"
+    next_step = "write a RunOrder from 1 to 999; leave TimeoutInMinutes to approvals"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

@@ -37,6 +37,7 @@ class NameNotArn(_rule.Rule):
     shortdesc = "Actions and rules take names, not ARNs"
     description = "CodePipeline looks for a project, function, application, bucket or alarm by its name; with an ARN it finds none, when the action runs."
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference.html"
+    next_step = "write the name alone: !Ref of the resource, or the last part of the ARN"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

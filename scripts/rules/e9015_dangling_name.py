@@ -34,6 +34,7 @@ class DanglingName(_rule.Rule):
         "thing in it, or a group of another application is a mistake."
     )
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodeDeploy.html"
+    next_step = "write !Ref of the resource that is meant, and the application that the group belongs to"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

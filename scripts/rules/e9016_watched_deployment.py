@@ -27,6 +27,7 @@ class WatchedDeployment(_rule.Rule):
         "for no event does not come either. All are accepted in silence."
     )
     source_url = "https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-groups-configure-advanced-options.html"
+    next_step = "name alarms that are there, and roll back on what stops a deployment"
     tags = ("resources", "codedeploy")
     resource_types = ("AWS::CodeDeploy::DeploymentGroup",)
 

@@ -27,6 +27,7 @@ class DeploymentStyle(_rule.Rule):
         "refuses the rest, or takes no traffic off a host."
     )
     source_url = "https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_DeploymentStyle.html"
+    next_step = "write the style that the platform knows, and the properties that it needs"
     tags = ("resources", "codedeploy")
     resource_types = ("AWS::CodeDeploy::DeploymentGroup",)
 

@@ -23,6 +23,7 @@ class DeploymentConfigProperties(_rule.Rule):
         "the other, and percentages out of range."
     )
     source_url = "https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_CreateDeploymentConfig.html"
+    next_step = "write what the platform needs: MinimumHealthyHosts for Server, TrafficRoutingConfig for the others"
     tags = ("resources", "codedeploy")
     resource_types = ("AWS::CodeDeploy::DeploymentConfig",)
 

@@ -23,6 +23,7 @@ class BuildSource(_rule.Rule):
         "buildspec must stand in the project."
     )
     source_url = "https://docs.aws.amazon.com/codebuild/latest/APIReference/API_ProjectArtifacts.html"
+    next_step = "write Type: CODEPIPELINE for both Source and Artifacts"
     tags = ("resources", "codebuild")
     resource_types = ("AWS::CodeBuild::Project",)
 

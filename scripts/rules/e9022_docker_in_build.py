@@ -27,6 +27,7 @@ class DockerInBuild(_rule.Rule):
         "then. Lambda computers cannot run it at all."
     )
     source_url = "https://docs.aws.amazon.com/codebuild/latest/APIReference/API_ProjectEnvironment.html"
+    next_step = "set PrivilegedMode: true on a container type, or run Docker elsewhere"
     tags = ("resources", "codebuild")
     resource_types = ("AWS::CodeBuild::Project",)
 

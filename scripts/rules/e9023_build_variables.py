@@ -23,6 +23,7 @@ class BuildVariables(_rule.Rule):
         "one value is lost; names that begin with CODEBUILD_ are its own."
     )
     source_url = "https://docs.aws.amazon.com/codebuild/latest/APIReference/API_EnvironmentVariable.html"
+    next_step = "write a type that there is, and each name once, none beginning with CODEBUILD_"
     tags = ("resources", "codebuild")
     resource_types = ("AWS::CodeBuild::Project",)
 

@@ -24,6 +24,7 @@ class BuildspecPath(_rule.Rule):
         "every build fails before its first command."
     )
     source_url = "https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html"
+    next_step = "write the path from the root of the source, with /"
     tags = ("resources", "codebuild")
     resource_types = ("AWS::CodeBuild::Project",)
 

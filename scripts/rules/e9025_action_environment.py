@@ -28,6 +28,7 @@ class ActionEnvironment(_rule.Rule):
     shortdesc = "An action's EnvironmentVariables are a JSON list of name, value and type"
     description = "CodePipeline takes any text for EnvironmentVariables; one that is no such list fails the action when it runs, and only then."
     source_url = "https://docs.aws.amazon.com/codepipeline/latest/userguide/action-reference-CodeBuild.html"
+    next_step = "write a JSON list of objects with name, value and type, in quotes"
     tags = ("resources", "codepipeline")
     resource_types = (_pipelines.TYPE,)
 

@@ -23,6 +23,7 @@ class ServicePrincipal(_rule.Rule):
         "IAM refuses a principal that is no service (Invalid principal in policy); in a condition such as iam:PassedToService it is accepted and never true."
     )
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-services"
+    next_step = "write the service's principal as its documentation has it"
     tags = ("resources", "iam")
     resource_types = _principals.TYPES
 

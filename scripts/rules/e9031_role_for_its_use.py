@@ -28,6 +28,7 @@ class RoleForItsUse(_rule.Rule):
         "at its first run."
     )
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-service.html"
+    next_step = "let the role trust the service in AssumeRolePolicyDocument, or give a role that does"
     tags = ("resources", "iam")
 
     def match(self, cfn: Any) -> list[Any]:
@@ -35,9 +36,8 @@ class RoleForItsUse(_rule.Rule):
         return [RuleMatch(list(path), message) for path, message in dict.fromkeys(self._walk(cfn, top, ()))]
 
     def _walk(self, cfn: Any, node: _nested.Node, at: _values.Path) -> Iterable[tuple[_values.Path, str]]:
-        for name, resource in node.template.get("Resources", {}).items():
-            uses = _rule.table("role_uses")["uses"].get(resource.get("Type")) if isinstance(resource, dict) else None
-            for keys, services in (uses or {}).items():
+        for name, resource in _values.section(node.template, "Resources").items():
+            for keys, services in _rule.table("role_uses")["uses"].get(_values.type_of(resource), {}).items():
                 for path, value in _found(resource.get("Properties"), keys.split("."), ("Resources", name, "Properties")):
                     role = _nested.origin(node, value)
                     # What a child is at fault for by itself is said when the child is linted.
@@ -68,7 +68,7 @@ def _found(value: Any, keys: list[str], path: _values.Path) -> Iterable[tuple[_v
 
 def _trusted(cfn: Any, role: Any) -> set[str] | None:
     """Services that a role trusts; None where they cannot all be told, or anybody is trusted."""
-    document = (role.get("Properties") or {}).get("AssumeRolePolicyDocument") if role.get("Type") == "AWS::IAM::Role" else None
+    document = _values.mapping(role.get("Properties")).get("AssumeRolePolicyDocument") if _values.type_of(role) == "AWS::IAM::Role" else None
     if not isinstance(document, dict):
         return None
     found: set[str] = set()

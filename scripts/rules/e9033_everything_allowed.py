@@ -24,6 +24,7 @@ class EverythingAllowed(_rule.Rule):
         "meant is mostly Effect: Deny."
     )
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notaction.html"
+    next_step = "name the actions and the resources that are needed"
     tags = ("resources", "iam")
     resource_types = _policies.TYPES
 

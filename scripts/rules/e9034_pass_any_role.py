@@ -23,6 +23,7 @@ class PassAnyRole(_rule.Rule):
     shortdesc = "iam:PassRole on every role without iam:PassedToService"
     description = "Who may pass any role to any service can take the rights of the strongest role of the account: start something with it, and let that act."
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html"
+    next_step = "name the roles in Resource, or add a condition on iam:PassedToService"
     tags = ("resources", "iam")
     resource_types = _policies.TYPES
 

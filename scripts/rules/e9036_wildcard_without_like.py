@@ -24,6 +24,7 @@ class WildcardWithoutLike(_rule.Rule):
     shortdesc = "Wildcard in a condition that compares exactly"
     description = "StringEquals takes * for an asterisk. IAM accepts it, and the condition is never true; StringLike or ArnLike is meant."
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_String"
+    next_step = "use StringLike or ArnLike, or write the value without the *"
     tags = ("resources", "iam")
     resource_types = _policies.TYPES
 

@@ -25,6 +25,7 @@ class ViaService(_rule.Rule):
         "through the service."
     )
     source_url = "https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service"
+    next_step = "write !Sub <service>.${AWS::Region}.amazonaws.com"
     tags = ("resources", "iam", "kms")
     resource_types = _policies.TYPES
 

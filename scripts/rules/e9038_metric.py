@@ -24,6 +24,7 @@ class Metric(_rule.Rule):
     shortdesc = "Metric does not exist"
     description = "CloudWatch accepts an alarm on a metric that nobody reports. It has no data for ever, and with notBreaching it is OK for ever."
     source_url = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/aws-services-cloudwatch-metrics.html"
+    next_step = "write namespace, metric and dimensions as the service's list of metrics has them"
     tags = ("resources", "cloudwatch")
     resource_types = _TYPES
 

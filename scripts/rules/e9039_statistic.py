@@ -24,6 +24,7 @@ class Statistic(_rule.Rule):
         "without a percentile."
     )
     source_url = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html"
+    next_step = "write a statistic that CloudWatch has: Sum, Average, p99, tm95"
     tags = ("resources", "cloudwatch")
     resource_types = ("AWS::CloudWatch::Alarm",)
 

@@ -23,6 +23,7 @@ class EvaluationRange(_rule.Rule):
         "CloudWatch refuses the alarm."
     )
     source_url = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"
+    next_step = "keep DatapointsToAlarm within EvaluationPeriods, and these times Period within a day (a week from 3600 s)"
     tags = ("resources", "cloudwatch")
     resource_types = ("AWS::CloudWatch::Alarm",)
 

@@ -25,6 +25,7 @@ class MetricMath(_rule.Rule):
         "alarm watches. CloudWatch refuses the rest."
     )
     source_url = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html"
+    next_step = "give each query an Id, use each Id that is named, and return one of them"
     tags = ("resources", "cloudwatch")
     resource_types = ("AWS::CloudWatch::Alarm",)
 

@@ -30,22 +30,24 @@ class AlarmRule(_rule.Rule):
         "A rule that cannot be read is refused. One that names an alarm which is not there is refused too; an alarm of this template is named by ${LogicalId}."
     )
     source_url = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html"
+    next_step = "write the rule of ALARM(…), OK(…), AND, OR, NOT over alarms that are there"
     tags = ("resources", "cloudwatch")
     resource_types = ("AWS::CloudWatch::CompositeAlarm",)
 
     def check(self, cfn: Any, resource: _values.Branch) -> Iterable[tuple[_values.Path, str]]:
+        own = _values.section(cfn.template, "Resources")
         for rule in _values.members(cfn, resource, "AlarmRule"):
             for problem in dict.fromkeys(problem for text in _policies.shapes(cfn, rule.value) for problem in _wrong(text)):
                 yield rule.path, problem
             for name in sorted(_policies.mentioned(rule.value)):
-                kind = cfn.template.get("Resources", {}).get(name, {}).get("Type")
+                kind = _values.type_of(own.get(name))
                 if kind and not kind.startswith("AWS::CloudWatch::") and kind != "AWS::CloudFormation::Stack":
                     yield rule.path, f"{name} is no alarm but {kind}; name an alarm"
-            own = cfn.template.get("Resources", {})
             for text in _policies.shapes(cfn, rule.value):
                 for name in re.findall(r"""(?:ALARM|OK|INSUFFICIENT_DATA)\s*\(\s*["']?([A-Za-z0-9]+)["']?\s*\)""", text):
                     # A logical id without ${} is taken for the name of an alarm, which CloudFormation chose otherwise.
-                    if name in own and own[name].get("Type", "").startswith("AWS::CloudWatch::") and "AlarmName" not in (own[name].get("Properties") or {}):
+                    alarm = own.get(name, {})
+                    if _values.type_of(alarm).startswith("AWS::CloudWatch::") and "AlarmName" not in _values.mapping(alarm.get("Properties")):
                         yield rule.path, f"{name} is a logical id, and the alarm has another name; write ${{{name}}} in an Fn::Sub"
 
 

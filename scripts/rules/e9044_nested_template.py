@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from cfnlint.rules import RuleMatch
 
 if TYPE_CHECKING:
-    from scripts.rules import _nested, _rule
+    from scripts.rules import _nested, _rule, _values
 else:
     sys.path.append(str(Path(__file__).parent))
     import _nested
     import _rule
+    import _values
 
 
 class NestedTemplate(_rule.Rule):
@@ -25,6 +26,7 @@ class NestedTemplate(_rule.Rule):
         "but not where the stack has no Parameters at all."
     )
     source_url = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-nested-stacks.html"
+    next_step = "correct TemplateURL, or pass the parameters that the child asks for"
     tags = ("resources", "cloudformation")
 
     def match(self, cfn: Any) -> list[Any]:
@@ -33,7 +35,7 @@ class NestedTemplate(_rule.Rule):
 
 
 def _problems(top: _nested.Node) -> Iterable[tuple[tuple[str, ...], str]]:
-    for name in top.template.get("Resources", {}):
+    for name in _values.section(top.template, "Resources"):
         file = _nested.file_of(top, name)
         if file is None:
             continue
@@ -45,7 +47,6 @@ def _problems(top: _nested.Node) -> Iterable[tuple[tuple[str, ...], str]]:
         inner = _nested.child(top, name)
         if inner is None or "Parameters" in top.template["Resources"][name]["Properties"]:
             continue
-        parameters = inner.template.get("Parameters") or {}
-        asked = [key for key, spec in parameters.items() if isinstance(spec, dict) and "Default" not in spec]
+        asked = [key for key, spec in _values.section(inner.template, "Parameters").items() if "Default" not in spec]
         if asked:
             yield ("Resources", name, "Properties"), f"{file.name} asks for {', '.join(asked)}, and no parameters are passed; write Parameters"

@@ -28,6 +28,7 @@ class NestedValue(_rule.Rule):
         "match, or is no number."
     )
     source_url = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html"
+    next_step = "pass a value that the child's parameter takes, or widen its constraint there"
     tags = ("resources", "cloudformation")
 
     def match(self, cfn: Any) -> list[Any]:
@@ -38,10 +39,10 @@ class NestedValue(_rule.Rule):
 def _problems(cfn: Any, top: _nested.Node) -> Iterable[tuple[_values.Path, str]]:
     for inner in _nested.children(top):
         name = inner.within[1] if inner.within else ""
-        parameters = inner.template.get("Parameters") or {}
+        parameters = _values.section(inner.template, "Parameters")
         for key, value in inner.given.items():
             spec = parameters.get(key)
-            if not isinstance(spec, dict):
+            if spec is None:
                 continue
             for branch in _values.branches(cfn, value, ("Resources", name, "Properties", "Parameters", key)):
                 # A parameter of the parent brings its own constraints: those of tests/templates, not of this rule.
@@ -56,7 +57,8 @@ def _problems(cfn: Any, top: _nested.Node) -> Iterable[tuple[_values.Path, str]]
 def _wrong(text: str, spec: dict[str, Any]) -> str:
     """Why a parameter does not take a text, or empty."""
     kind = str(spec.get("Type"))
-    allowed = [str(entry) for entry in spec.get("AllowedValues") or []]
+    listed = spec.get("AllowedValues")
+    allowed = [str(entry) for entry in listed] if isinstance(listed, list) else []
     texts = [part.strip() for part in text.split(",")] if kind.startswith("List<") or kind == "CommaDelimitedList" else [text]
     for part in texts:
         if allowed and part not in allowed and not (kind == "Number" and _number(part) is not None and _number(part) in [_number(entry) for entry in allowed]):
@@ -76,9 +78,9 @@ def _wrong(text: str, spec: dict[str, Any]) -> str:
                     return f"does not match: {spec.get('ConstraintDescription', pattern)}"
             except re.error:
                 return ""  # Java's syntax knows more than Python's.
-    length = len(text)
-    if kind == "String" and not int(spec.get("MinLength", 0)) <= length <= int(spec.get("MaxLength", 1 << 20)):
-        return f"has {length} characters"
+    least, most = _number(str(spec.get("MinLength"))), _number(str(spec.get("MaxLength")))
+    if kind == "String" and not (least or 0) <= len(text) <= (1 << 20 if most is None else most):
+        return f"has {len(text)} characters"
     return ""
 
 

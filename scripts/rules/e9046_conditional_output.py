@@ -28,6 +28,7 @@ class ConditionalOutput(_rule.Rule):
         "or in something conditional."
     )
     source_url = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/outputs-section-structure.html"
+    next_step = "take the output within an Fn::If on the same condition"
     tags = ("resources", "cloudformation")
 
     def match(self, cfn: Any) -> list[Any]:
@@ -36,9 +37,9 @@ class ConditionalOutput(_rule.Rule):
             return []
         found: list[tuple[_values.Path, str]] = []
         for section in ("Resources", "Outputs"):
-            for name, holder in (cfn.template.get(section) or {}).items():
+            for name, holder in _values.section(cfn.template, section).items():
                 # What is conditional itself may be so for the same reason, which only the parameters' values tell.
-                if isinstance(holder, dict) and "Condition" not in holder:
+                if "Condition" not in holder:
                     found += _taken(top, {key: value for key, value in holder.items() if key != "Metadata"}, (section, name))
         return [RuleMatch(list(path), message) for path, message in dict.fromkeys(found)]
 
@@ -52,8 +53,8 @@ def _taken(top: _nested.Node, value: Any, path: _values.Path) -> Iterable[tuple[
     for name, attribute in _attributes(value):
         output = attribute.removeprefix("Outputs.")
         inner = _nested.child(top, name) if output != attribute else None
-        spec = (inner.template.get("Outputs") or {}).get(output) if inner else None
-        if inner and isinstance(spec, dict) and isinstance(spec.get("Condition"), str) and not _settled(inner, spec["Condition"]):
+        spec = _values.section(inner.template, "Outputs").get(output) if inner else None
+        if inner and spec and isinstance(spec.get("Condition"), str) and not _settled(inner, spec["Condition"]):
             yield path, f"{inner.file.name} has {output} only while {spec['Condition']} is true; take it within an Fn::If"
     for key, entry in value.items():
         yield from _taken(top, entry, (*path, key))
@@ -69,7 +70,7 @@ def _attributes(value: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _settled(inner: _nested.Node, condition: str) -> bool:
     """Whether what the parent passes makes a condition true for ever: Equals of a parameter that is passed as that very text."""
-    rule = (inner.template.get("Conditions") or {}).get(condition)
+    rule = _values.mapping(inner.template.get("Conditions")).get(condition)
     negated = isinstance(rule, dict) and isinstance(rule.get("Fn::Not"), list) and len(rule["Fn::Not"]) == 1
     if isinstance(rule, dict) and negated:
         rule = rule["Fn::Not"][0]

@@ -27,6 +27,7 @@ class EventPattern(_rule.Rule):
         "sends just never runs."
     )
     source_url = "https://docs.aws.amazon.com/eventbridge/latest/ref/events.html"
+    next_step = "write the fields and values that the source's events have"
     tags = ("resources", "events")
     resource_types = ("AWS::Events::Rule",)
 

@@ -24,6 +24,7 @@ class TargetPermission(_rule.Rule):
         "EventBridge drops each event, and counts it in FailedInvocations."
     )
     source_url = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html"
+    next_step = "let events.amazonaws.com reach the target, for this rule"
     tags = ("resources", "events")
     resource_types = ("AWS::Events::Rule",)
 
@@ -35,7 +36,7 @@ class TargetPermission(_rule.Rule):
                     continue
                 for arn in _values.members(cfn, entry, "Arn"):
                     taken = _policies.target(arn.value)
-                    kind = cfn.template["Resources"].get(taken[0], {}).get("Type") if taken else None
+                    kind = _values.type_of(cfn.template["Resources"].get(taken[0])) if taken else ""
                     if not taken or kind not in _HOW:
                         continue
                     if not _HOW[kind](cfn, taken[0], rule):
@@ -45,7 +46,7 @@ class TargetPermission(_rule.Rule):
 def _function(cfn: Any, function: str, rule: str) -> bool:
     """Whether a permission lets EventBridge invoke a function, for this rule or for all."""
     for name, permission in cfn.get_resources("AWS::Lambda::Permission").items():
-        properties = permission.get("Properties") or {}
+        properties = _values.mapping(permission.get("Properties"))
         named = _policies.mentioned(properties.get("FunctionName"))
         if properties.get("Principal") not in ("events.amazonaws.com", "*") and isinstance(properties.get("Principal"), str):
             continue

@@ -25,6 +25,7 @@ class TopicKey(_rule.Rule):
         "alias/aws/sns gives it to no service: events and alarms are dropped, and nobody is told."
     )
     source_url = "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#compatibility-with-aws-services"
+    next_step = "take a key of your own, and allow each publisher kms:GenerateDataKey* and kms:Decrypt in its policy"
     tags = ("resources", "sns", "kms")
     resource_types = ("AWS::SNS::TopicPolicy",)
 
@@ -39,7 +40,7 @@ class TopicKey(_rule.Rule):
             if _policies.UNKNOWN not in service.value
         }
         for name in sorted(_policies.mentioned(resource.value.get("Topics"))):
-            topic = cfn.template["Resources"].get(name, {})
+            topic = _values.mapping(cfn.template["Resources"].get(name))
             if topic.get("Type") != "AWS::SNS::Topic" or not isinstance(topic.get("Properties"), dict):
                 continue
             holder = _values.Branch(topic["Properties"], ("Resources", name, "Properties"))
@@ -47,8 +48,7 @@ class TopicKey(_rule.Rule):
                 if publishers and "alias/aws/sns" in _policies.shapes(cfn, key.value):
                     yield key.path, f"alias/aws/sns lets no service encrypt, so {', '.join(sorted(publishers))} cannot publish; take a key of your own"
                 taken = _policies.target(key.value)
-                own = cfn.template["Resources"].get(taken[0], {}) if taken else {}
-                if taken and own.get("Type") == "AWS::KMS::Key":
+                if taken and _values.type_of(cfn.template["Resources"].get(taken[0])) == "AWS::KMS::Key":
                     for service in sorted(publishers - _let_in(cfn, taken[0], publishers)):
                         yield (
                             key.path,

@@ -30,6 +30,7 @@ class LambdaHandler(_rule.Rule):
         "Judged where Code is a folder beside the template. A permission's Action that does not exist is accepted and lets nobody invoke."
     )
     source_url = "https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html"
+    next_step = "correct Handler or Code, so that the file and the function are there"
     tags = ("resources", "lambda")
     resource_types = ("AWS::Lambda::Function", "AWS::Lambda::Permission")
 

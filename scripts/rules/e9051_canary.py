@@ -27,6 +27,7 @@ class Canary(_rule.Rule):
         "Synthetics creates no canary with a deprecated or unknown runtime, with a timeout above its rate, or with memory that is no multiple of 64 MB."
     )
     source_url = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Synthetics_Runtime_Support_Policy.html"
+    next_step = "write a runtime, a schedule and limits that CloudWatch Synthetics takes"
     tags = ("resources", "synthetics")
     resource_types = ("AWS::Synthetics::Canary",)
 

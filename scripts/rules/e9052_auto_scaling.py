@@ -30,6 +30,7 @@ class AutoScaling(_rule.Rule):
         "ISO 8601 durations; and MinInstancesInService must leave room below MaxSize."
     )
     source_url = "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html"
+    next_step = "signal from UserData, write times as PT15M, and leave room between MinInstancesInService and MaxSize"
     tags = ("resources", "autoscaling")
     resource_types = ("AWS::AutoScaling::AutoScalingGroup",)
 
@@ -39,12 +40,12 @@ class AutoScaling(_rule.Rule):
         base = ("Resources", name)
         signal = _values.Branch(group, base)
         waits = []
-        for policy in _values.at(cfn, signal, "CreationPolicy", "ResourceSignal"):
+        for policy in _objects(cfn, signal, "CreationPolicy", "ResourceSignal"):
             waits.append((policy.path, "CreationPolicy waits for a signal"))
             yield from _duration(cfn, policy, "Timeout")
             if str(policy.value.get("Count", 1)) == "0":
                 waits.pop()
-        for policy in _values.at(cfn, signal, "UpdatePolicy", "AutoScalingRollingUpdate"):
+        for policy in _objects(cfn, signal, "UpdatePolicy", "AutoScalingRollingUpdate"):
             yield from _duration(cfn, policy, "PauseTime")
             if str(policy.value.get("WaitOnResourceSignals", "")).lower() == "true":
                 waits.append((policy.path, "WaitOnResourceSignals waits for a signal"))
@@ -62,6 +63,10 @@ class AutoScaling(_rule.Rule):
                 yield path, f"{what}, and the UserData of its launch template sends none; end it with cfn-signal or aws cloudformation signal-resource"
 
 
+def _objects(cfn: Any, holder: _values.Branch, key: str, inner: str) -> Iterable[_values.Branch]:
+    return (found for outer in _values.objects(cfn, holder, key) for found in _values.objects(cfn, outer, inner))
+
+
 def _duration(cfn: Any, holder: _values.Branch, key: str) -> Iterable[tuple[_values.Path, str]]:
     for text in _values.literals(cfn, holder, key):
         if not _DURATION.fullmatch(text.value):
@@ -72,11 +77,10 @@ def _user_data(cfn: Any, resource: _values.Branch) -> str | None:
     """The text of the UserData that a group's instances start with; None where it, or who else may signal, is not in this template."""
     template = resource.value.get("LaunchTemplate")
     taken = _policies.target(template.get("LaunchTemplateId")) if isinstance(template, dict) else None
-    launch = cfn.template["Resources"].get(taken[0], {}) if taken else {}
-    if launch.get("Type") != "AWS::EC2::LaunchTemplate" or "AWS::CloudFormation::Init" in (launch.get("Metadata") or {}):
+    launch = _values.mapping(cfn.template["Resources"].get(taken[0])) if taken else {}
+    if launch.get("Type") != "AWS::EC2::LaunchTemplate" or "AWS::CloudFormation::Init" in _values.mapping(launch.get("Metadata")):
         return None
-    data = (launch.get("Properties") or {}).get("LaunchTemplateData")
-    data = data.get("UserData") if isinstance(data, dict) else None
+    data = _values.mapping(_values.mapping(launch.get("Properties")).get("LaunchTemplateData")).get("UserData")
     if data is None:
         return ""
     text = data.get("Fn::Base64") if isinstance(data, dict) else None

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from cfnlint.rules import RuleMatch
 
 if TYPE_CHECKING:
-    from scripts.rules import _policies, _rule
+    from scripts.rules import _policies, _rule, _values
 else:
     sys.path.append(str(Path(__file__).parent))
     import _policies
     import _rule
+    import _values
 
 _ESCAPED = re.compile(r"\$\{!([A-Za-z0-9:]+)(\.[A-Za-z0-9.]+)?\}")
 _BRACKETS = re.compile(r"\$\((AWS::[A-Za-z]+)\)|(?<!\$)\{(AWS::[A-Za-z]+)\}|\$(AWS::[A-Za-z]+)")
@@ -29,10 +30,12 @@ class EscapedVariable(_rule.Rule):
         "is $(AWS::Region)."
     )
     source_url = "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-sub.html"
+    next_step = "write ${Name} where the value is meant; keep ${!Name} for what a shell puts in"
     tags = ("functions", "sub")
 
     def match(self, cfn: Any) -> list[Any]:
-        names = {*(cfn.template.get("Parameters") or {}), *(cfn.template.get("Resources") or {}), *_policies.PSEUDO, "AWS::StackName", "AWS::StackId"}
+        declared = (name for section in ("Parameters", "Resources") for name in _values.section(cfn.template, section))
+        names = {*declared, *_policies.PSEUDO, "AWS::StackName", "AWS::StackId"}
         return [RuleMatch(path, message) for path in cfn.search_deep_keys("Fn::Sub") for message in _wrong(path.pop(), names)]
 
 

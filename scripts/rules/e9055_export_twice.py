@@ -26,13 +26,14 @@ class ExportTwice(_rule.Rule):
         "with the next stack of the template."
     )
     source_url = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-exports.html"
+    next_step = "put ${AWS::StackName} or a parameter into the export's name"
     tags = ("outputs",)
 
     def match(self, cfn: Any) -> list[Any]:
         seen: dict[str, tuple[str, dict[str, bool]]] = {}
         found = []
-        for name, output in (cfn.template.get("Outputs") or {}).items():
-            export = output.get("Export") if isinstance(output, dict) else None
+        for name, output in _values.section(cfn.template, "Outputs").items():
+            export = output.get("Export")
             if not isinstance(export, dict) or "Name" not in export:
                 continue
             conditions = {output["Condition"]: True} if isinstance(output.get("Condition"), str) else {}

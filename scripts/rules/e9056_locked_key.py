@@ -25,6 +25,7 @@ class LockedKey(_rule.Rule):
         "BypassPolicyLockoutSafetyCheck it accepts, and only AWS Support can open the key."
     )
     source_url = "https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html#prevent-unmanageable-key"
+    next_step = "add a statement that allows the account's root kms:*"
     tags = ("resources", "kms")
     resource_types = ("AWS::KMS::Key", "AWS::KMS::ReplicaKey")
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from cfnlint.rules import RuleMatch
 
 if TYPE_CHECKING:
-    from scripts.rules import _rule
+    from scripts.rules import _rule, _values
 else:
     sys.path.append(str(Path(__file__).parent))
     import _rule
+    import _values
 
 
 class KeptByPolicy(_rule.Rule):
@@ -23,13 +24,14 @@ class KeptByPolicy(_rule.Rule):
         "and others that this table has."
     )
     source_url = "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html"
+    next_step = "write DeletionPolicy and UpdateReplacePolicy on the resource"
     tags = ("resources",)
 
     def match(self, cfn: Any) -> list[Any]:
         types = _rule.table("stateful")["types"]
         found = []
-        for name, resource in (cfn.template.get("Resources") or {}).items():
-            if not isinstance(resource, dict) or resource.get("Type") not in types:
+        for name, resource in _values.section(cfn.template, "Resources").items():
+            if _values.type_of(resource) not in types:
                 continue
             missing = [key for key in ("DeletionPolicy", "UpdateReplacePolicy") if key not in resource]
             if missing:

@@ -23,6 +23,7 @@ class UnknownServicePrincipal(_rule.Rule):
         "AWS has no complete list of service principals. This one is in none of those that data/service_principals.json was made from; IAM may refuse it."
     )
     source_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_aws-services-that-work-with-iam.html"
+    next_step = "check the name in the service's documentation; if it is right, leave it"
     tags = ("resources", "iam")
     resource_types = _principals.TYPES
 

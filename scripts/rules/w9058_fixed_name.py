@@ -25,6 +25,7 @@ class FixedName(_rule.Rule):
         "account's and not a Region's (roles, buckets), a second Region is refused with AlreadyExists. It cannot be replaced either."
     )
     source_url = "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html"
+    next_step = "leave the name out, or put ${AWS::StackName} or a parameter into it"
     tags = ("resources",)
     resource_types = tuple(json.loads((Path(__file__).parent / "data" / "fixed_names.json").read_text(encoding="utf-8"))["types"])
 

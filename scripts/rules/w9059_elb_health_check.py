@@ -26,6 +26,7 @@ class ElbHealthCheck(_rule.Rule):
         "host that has no release yet. Take EC2."
     )
     source_url = "https://docs.aws.amazon.com/codedeploy/latest/userguide/integrations-aws-auto-scaling.html"
+    next_step = "write HealthCheckType: EC2"
     tags = ("resources", "autoscaling", "codedeploy")
     resource_types = ("AWS::AutoScaling::AutoScalingGroup",)
 
@@ -35,8 +36,8 @@ class ElbHealthCheck(_rule.Rule):
 
 
 def _judged(cfn: Any, top: _nested.Node, node: _nested.Node, at: _values.Path) -> Iterable[tuple[_values.Path, str]]:
-    for name, resource in node.template.get("Resources", {}).items():
-        properties = resource.get("Properties") if isinstance(resource, dict) else None
+    for name, resource in _values.section(node.template, "Resources").items():
+        properties = resource.get("Properties")
         if (
             isinstance(properties, dict)
             and resource.get("Type") == "AWS::CodeDeploy::DeploymentGroup"
@@ -48,7 +49,7 @@ def _judged(cfn: Any, top: _nested.Node, node: _nested.Node, at: _values.Path) -
             for entry in properties["AutoScalingGroups"]:
                 group = _nested.origin(node, entry)
                 spec = group[0].template["Resources"][group[1]] if group else {}
-                kind = (spec.get("Properties") or {}).get("HealthCheckType")
+                kind = _values.mapping(spec.get("Properties")).get("HealthCheckType")
                 if group and isinstance(kind, str) and "ELB" in kind.split(","):
                     # Said where it stands, or at the nested stack that has it.
                     place: _values.Path = ("Resources", group[1], "Properties", "HealthCheckType") if group[0] == top else _stack(group[0])

@@ -116,6 +116,7 @@ def test_a_rule_says_what_it_is_and_why(name: str) -> None:
     rule = own()[name]
     assert OURS.fullmatch(name)
     assert rule.shortdesc and rule.description and rule.tags
+    assert len(rule.next_step) > 10, "make validate would say nothing of what to do"
     assert rule.source_url.startswith("https://")
     for kind in ("good", "bad"):
         assert any(rule_of(path) == name for path in fixtures(kind)), f"{kind}/{name}*.yaml is missing"
