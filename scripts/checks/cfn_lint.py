@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts.checks import tools
 from scripts.checks.finding import Finding
+from scripts.checks.tree import Tree
 from scripts.core import settings
 from scripts.core.errors import CommandError
 
@@ -34,8 +35,13 @@ def check(root: Path) -> Iterator[Finding]:
     regions = regions_of(root)
     own: list[str | Path] = ["--append-rules", OWN_RULES] if OWN_RULES.is_dir() else []
     command: list[str | Path] = [tools.program("cfn-lint"), "-c", "I", *(["-r", *regions] if regions else []), *own, "--format", "json", "--", *templates]
+    tree = Tree(root)
+    for path in templates:
+        tree.yaml(path)
     for match in json.loads(tools.run(command, root, _EXITS) or "[]"):
-        yield finding(match)
+        # What is no YAML at all is said once, by yaml_style.
+        if match["Rule"]["Id"] != "E0000" or match["Filename"] not in tree.unread:
+            yield finding(match)
 
 
 def regions_of(root: Path) -> Sequence[str]:

@@ -13,7 +13,7 @@ import yaml
 
 from scripts.checks import shell
 from scripts.checks.finding import Finding
-from scripts.checks.tree import Tree, node_of
+from scripts.checks.tree import Tree, mapping, node_of
 
 # shellcheck's rules (SC…) are its own to describe.
 RULES: dict[str, str] = {}
@@ -37,7 +37,7 @@ def check(root: Path) -> Iterator[Finding]:
     for path in tree.glob("buildspecs/**/*.yml", "buildspecs/**/*.yaml"):
         yield from _checked(root, path, tree.text(path), 0, 0)
     for path, name, properties in tree.resources("AWS::CodeBuild::Project"):
-        given = (properties.get("Source") or {}).get("BuildSpec")
+        given = mapping(properties.get("Source")).get("BuildSpec")
         node = node_of(tree.text(path), ("Resources", name, "Properties", "Source", "BuildSpec"))
         if isinstance(given, str) and isinstance(node, yaml.ScalarNode) and node.style == "|":
             first = tree.text(path).splitlines()[node.start_mark.line + 1 :][:1]

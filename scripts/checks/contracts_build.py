@@ -83,7 +83,7 @@ def check(root: Path) -> Iterable[Finding]:
     for build in built:
         found += [*_variables(tree, wiring, build), *_exports(tree, wiring, build)]
     found += [*_bundles(tree, wiring, built), *_bundle_files(tree, built), *_arguments(tree, built)]
-    return list(dict.fromkeys(found))
+    return tree.settled(found)
 
 
 def builds(tree: Tree, wiring: Wiring) -> list[Build]:

@@ -76,7 +76,7 @@ def check(root: Path) -> Iterable[Finding]:
     wiring = Wiring(tree)
     found = [*_function_variables(tree, wiring), *_canaries(tree, wiring), *_events(tree, wiring), *_commands(tree), *_keys(tree)]
     found += [*_metrics(tree, wiring), *_alarms(tree, wiring), *_parameters(tree, wiring), *_documents(tree, wiring)]
-    return list(dict.fromkeys(found))
+    return tree.settled(found)
 
 
 def modules(tree: Tree, *words: str) -> list[str]:

@@ -56,7 +56,7 @@ def check(root: Path) -> Iterable[Finding]:
     """Every expectation of a host that is not met."""
     tree = Tree(root)
     found = [*_hooks(tree), *_release(tree), *_settings(tree, Wiring(tree))]
-    return list(dict.fromkeys(found))
+    return tree.settled(found)
 
 
 def _line(text: str, position: int) -> int:

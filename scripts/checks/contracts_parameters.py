@@ -24,6 +24,7 @@ RULES = {
     "parameters-fleet-size": "A fleet has room for one host more, which an update of the stack needs.",
     "parameters-subnets": "A load balancer has subnets of two zones.",
     "parameters-certificate-region": "A certificate is of the Region of its load balancer.",
+    "parameters-broad-policy": "No policy that a parameter gives to a role is as wide as a service of AWS, or all of them.",
 }
 SOURCES = {
     "parameters-rule": "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/rules-section-structure.html",
@@ -32,7 +33,10 @@ SOURCES = {
     "parameters-fleet-size": "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html",
     "parameters-subnets": "https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html",
     "parameters-certificate-region": "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/https-listener-certificates.html",
+    "parameters-broad-policy": "https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-vs-inline.html",
 }
+# AWS's own policies that scripts/guard/identity.guard (no_broad_managed_policies) refuses where a template names them.
+_BROAD = re.compile(r"arn:[^:]*:iam::aws:policy/(?:\S*/)?\S*(?:AdministratorAccess|PowerUserAccess|FullAccess|ReadOnlyAccess)(?:[-_]\S*|V\d+)?")
 _PLACEHOLDERS = (placeholders.IMAGE, placeholders.REPOSITORY, placeholders.AGENT)
 
 
@@ -75,9 +79,9 @@ def check(root: Path) -> Iterable[Finding]:
         everywhere = {name: list(_values(tree, name, overlay)) for name in settings.names(root)}
         for name, regions in everywhere.items():
             for values in regions:
-                for one in (*_rules(tree, values), *_load(values, everywhere), *_limit(values), *_network(values)):
+                for one in (*_rules(tree, values), *_load(values, everywhere), *_limit(values), *_network(values), *_policies(values)):
                     found.setdefault((name, one.rule, one.line, one.message), one)
-    return list(found.values())
+    return tree.settled(found.values())
 
 
 def _values(tree: Tree, name: str, overlay: bool) -> Iterator[Values]:
@@ -123,6 +127,8 @@ def holds(condition: Any, given: Mapping[str, str | None]) -> bool | None:
     if not isinstance(condition, dict) or len(condition) != 1:
         return None
     ((function, operands),) = condition.items()
+    if not isinstance(operands, list) or not operands:
+        return None
     if function == "Fn::Equals" and len(operands) == 2:
         one, other = (_operand(operand, given) for operand in operands)
         return None if one is None or other is None else one == other
@@ -133,7 +139,7 @@ def holds(condition: Any, given: Mapping[str, str | None]) -> bool | None:
     if function == "Fn::Not":
         answer = holds(operands[0], given)
         return None if answer is None else not answer
-    if function == "Fn::Contains" and isinstance(operands[0], list):
+    if function == "Fn::Contains" and len(operands) == 2 and isinstance(operands[0], list):
         one = _operand(operands[1], given)
         return None if one is None else one in [templates.as_text(operand) for operand in operands[0]]
     return None
@@ -190,3 +196,11 @@ def _network(values: Values) -> Iterator[Finding]:
     if certificate and certificate[1] != values.region:
         told = f"it is of {certificate[1]}, and the load balancer is in {values.region}: it finds no such certificate"
         yield values.finding("parameters-certificate-region", "CertificateArn", told, f"give {values.region} its own under region_parameters")
+
+
+def _policies(values: Values) -> Iterator[Finding]:
+    for key, value in values.given.items():
+        for arn in (value or "").split(",") if re.search(r"PolicyArns?$", key) else ():
+            if _BROAD.fullmatch(arn.strip()):
+                told = f"{arn.strip()} (in {values.region}) is as wide as a service, or all of them, and every role that gets it with it"
+                yield values.finding("parameters-broad-policy", key, told, "write what the role needs as a policy of your own, and name that")

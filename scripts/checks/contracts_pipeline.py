@@ -53,7 +53,7 @@ def check(root: Path) -> Iterable[Finding]:
     wiring = Wiring(tree)
     found = [*_folders(tree, wiring), *_variables(tree, wiring), *_stages(tree, wiring), *_orders(tree, wiring)]
     found += [*_targets(tree, wiring), *_slots(tree, wiring)]
-    return list(dict.fromkeys(found))
+    return tree.settled(found)
 
 
 # Artifacts' folders and builds' variables
@@ -233,7 +233,7 @@ def _targets(tree: Tree, wiring: Wiring) -> Iterator[Finding]:
 def _slots(tree: Tree, wiring: Wiring) -> Iterator[Finding]:
     """Copies that were not changed everywhere: Gamma2's Region beside Gamma1's role, HasProd3 before Prod2."""
     for path in tree.templates:
-        declared = mapping(tree.template(path).get("Parameters"))
+        declared = {str(name): spec for name, spec in mapping(tree.template(path).get("Parameters")).items()}
         # A Region of an environment is a parameter of its own, or several of which one is the Region.
         regions = {match[1] for name in declared if (match := _SLOT.match(name)) and match[2] in (None, "Region")}
         parameters = {name: spec for name, spec in declared.items() if (match := _SLOT.match(name)) and match[1] in regions}
@@ -242,7 +242,7 @@ def _slots(tree: Tree, wiring: Wiring) -> Iterator[Finding]:
                 continue
             ((function, given),) = value.items()
             at = tree.place(path, ("Resources", *steps))
-            if function == "Fn::Sub" or (function == "Fn::Join" and isinstance(given, list) and given[0] == "|"):
+            if function == "Fn::Sub" or (function == "Fn::Join" and isinstance(given, list) and given[:1] == ["|"]):
                 names = _names(given, parameters)
                 slots = {match[1]: name for name in names if (match := _SLOT.match(name))}
                 text = given if isinstance(given, str) else ""

@@ -19,6 +19,10 @@ SOURCES = {"contract-stack-output": "https://docs.aws.amazon.com/AWSCloudFormati
 def check(root: Path) -> Iterable[Finding]:
     """Outputs that no root template has."""
     tree = Tree(root)
+    return tree.settled(_missing(tree))
+
+
+def _missing(tree: Tree) -> Iterator[Finding]:
     outputs = {name: path for path in Wiring(tree).roots() for name in mapping(tree.template(path).get("Outputs"))}
     for path in tree.glob("scripts/**/*.py"):
         if path.startswith(("scripts/checks/", "scripts/rules/")) or not any(word in tree.text(path) for word in ("outputs", "stacks.output(")):

@@ -12,6 +12,7 @@ from scripts.checks.finding import Finding
 # hadolint's rules (DL…, and shellcheck's SC… in RUN) are its own to describe.
 RULES: dict[str, str] = {}
 _WIKI = "https://github.com/hadolint/hadolint/wiki/"
+_STEP = "write it as that page does, or say why not: # hadolint ignore=… on the line above, with the reason"
 _SHELLCHECK = "https://www.shellcheck.net/wiki/"
 
 
@@ -27,4 +28,4 @@ def check(root: Path) -> Iterator[Finding]:
         rule = said["code"]
         source = f"{_SHELLCHECK if rule.startswith('SC') else _WIKI}{rule}"
         level = "error" if said["level"] == "error" else "warning"
-        yield Finding(rule, said["file"], said["line"], said["column"], said["message"], level, source=source)
+        yield Finding(rule, said["file"], said["line"], said["column"], said["message"], level, next_step=_STEP, source=source)

@@ -14,6 +14,7 @@ import yaml
 
 from scripts.checks import guard_tool, resolved, tools
 from scripts.checks.finding import Finding
+from scripts.checks.tree import listing, mapping
 from scripts.core import documents
 from scripts.core.errors import CommandError
 
@@ -93,16 +94,15 @@ def check(root: Path) -> Iterator[Finding]:
 def _suppressed(document: Mapping[str, Any], path: str) -> Sequence[str]:
     """The rules that the resource at `path` says are not meant for it, where cfn-guard's own rule sets look for that; its reason stands beside it."""
     parts = path.strip("/").split("/")
-    resource = document["Resources"].get(parts[1], {}) if len(parts) > 1 and parts[0] == "Resources" else {}
-    metadata = resource.get("Metadata") or {}
-    return list((metadata.get("guard") or {}).get("SuppressedRules") or [])
+    resource = mapping(document["Resources"].get(parts[1])) if len(parts) > 1 and parts[0] == "Resources" else {}
+    return [str(rule) for rule in listing(mapping(mapping(resource.get("Metadata")).get("guard")).get("SuppressedRules"))]
 
 
 def documents_for_guard(root: Path) -> list[resolved.Resolved]:
     """The templates with their values; Regions of an environment that differ in nothing but their name are one."""
     found: dict[str, resolved.Resolved] = {}
     for template in resolved.documents_of(root):
-        text = json.dumps(template.document["Resources"], sort_keys=True, default=str)
+        text = json.dumps(template.document["Resources"], default=str)
         found.setdefault("\0".join([template.path, template.environment, text.replace(template.region or "\0", "")]), template)
     return list(found.values())
 

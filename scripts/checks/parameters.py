@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.checks.finding import Finding
+from scripts.checks.tree import Tree
 from scripts.core import roots, settings
 from scripts.core.errors import BadInput, CommandError, Problem
 
@@ -21,6 +22,13 @@ _NAME = re.compile(r"^(?P<base>parameters/[\w.-]+)(?: with (?P<overlay>[\w./-]+)
 
 def check(root: Path) -> Iterator[Finding]:
     """What `make deploy` would refuse before it calls AWS."""
+    tree = Tree(root)
+    for path in tree.glob("templates/**/*.yaml"):
+        tree.template(path)
+    for path in tree.glob("parameters/**/*.yaml"):
+        tree.yaml(path)
+    if tree.unread:
+        return  # each environment that needs the file would say so
     seen: set[tuple[str, str]] = set()
     environments = settings.names(root)
     for name in environments:
@@ -31,10 +39,10 @@ def check(root: Path) -> Iterator[Finding]:
                 if about not in seen:
                     seen.add(about)
                     yield _finding(root, f"parameters/{name}.yaml", problem)
-    for path in sorted((root / "parameters" / "local").glob("*.yaml")):
-        if path.stem not in environments:
-            where = path.relative_to(root).as_posix()
-            message = f"{where} lies over nothing: there is no parameters/{path.name}"
+    for overlay in sorted((root / "parameters" / "local").glob("*.yaml")):
+        if overlay.stem not in environments:
+            where = overlay.relative_to(root).as_posix()
+            message = f"{where} lies over nothing: there is no parameters/{overlay.name}"
             yield Finding("parameters-overlay", where, message=message, next_step="rename or remove it")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.checks.tree import mapping
 from scripts.core import documents, references, settings
 from scripts.core.errors import CommandError
 from scripts.core.templates import as_text
@@ -81,8 +82,7 @@ def _tree(root: Path, path: str, given: Mapping[str, Any], pseudo: Mapping[str, 
         properties = resource.get("Properties")
         if resource.get("Type") == _STACK and isinstance(properties, dict) and isinstance(properties.get("TemplateURL"), str):
             child = posixpath.normpath(posixpath.join(posixpath.dirname(path), properties["TemplateURL"]))
-            values = properties.get("Parameters") or {}
-            yield from _tree(root, child, values if isinstance(values, dict) else {}, pseudo, cache)
+            yield from _tree(root, child, mapping(properties.get("Parameters")), pseudo, cache)
 
 
 class _Values:
@@ -90,7 +90,7 @@ class _Values:
 
     def __init__(self, template: Mapping[str, Any], given: Mapping[str, Any] | None, pseudo: Mapping[str, str]) -> None:
         self.template, self.pseudo = template, pseudo
-        self.parameters = {name: self._parameter(name, spec, given) for name, spec in (template.get("Parameters") or {}).items()}
+        self.parameters = {name: self._parameter(name, spec, given) for name, spec in mapping(template.get("Parameters")).items()}
         self._conditions: dict[str, bool | None] = {}
 
     def document(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class _Values:
             return None
         if name not in self._conditions:
             self._conditions[name] = None  # one that names itself is never known
-            self._conditions[name] = self._decide((self.template.get("Conditions") or {}).get(name))
+            self._conditions[name] = self._decide(mapping(self.template.get("Conditions")).get(name))
         return self._conditions[name]
 
     def _decide(self, test: Any) -> bool | None:
@@ -178,7 +178,9 @@ class _Values:
             if place.isdigit() and int(place) < len(parts[1]):
                 return parts[1][int(place)]
         elif function == "Fn::FindInMap" and isinstance(parts, list) and len(parts) == 3 and not any(_is_function(part) for part in parts):
-            found = (self.template.get("Mappings") or {}).get(parts[0], {}).get(as_text(parts[1]), {}).get(as_text(parts[2]), _UNKNOWN)
+            found: Any = mapping(self.template.get("Mappings"))
+            for part in parts:
+                found = mapping(found).get(as_text(part), _UNKNOWN)
             if found is not _UNKNOWN:
                 return found
         return {function: parts}

@@ -22,6 +22,9 @@ from scripts.core import documents
 RULES: dict[str, str] = {}
 PATTERNS = ("appspecs/**/*.sh", "buildspecs/**/*.sh", "scripts/**/*.sh", "functions/**/*.sh", "app/**/*.sh", ".ci/run")
 _WIKI = "https://www.shellcheck.net/wiki/"
+_STEP = "write it as that page does, or say why not: # shellcheck disable=… # reason, on the line above"
+# What shellcheck says beside the fault itself where it could not go on: https://www.shellcheck.net/wiki/SC1073
+_NOT_SHELL, _NOT_SOURCED, _ABOUT_PARSING = "SC1073", "SC1094", ("SC1009", "SC1072", "SC1073")
 # What Fn::Sub puts a value in for; ${!Name} is left for the shell as ${Name}.
 _SUBSTITUTED = re.compile(r"\$\{(?P<kept>!)?(?P<name>[\w.:]+)\}")
 
@@ -53,10 +56,23 @@ def shellcheck(root: Path, files: Sequence[str], given: str | None = None) -> It
         *shell,
         *files,
     ]
+    found: dict[str, list[Finding]] = {}
     for said in json.loads(tools.run(command, root, (0, 1), given))["comments"]:
         rule = f"SC{said['code']}"
         level = "error" if said["level"] == "error" else "warning"
-        yield Finding(rule, said["file"], said["line"], said["column"], said["message"], level, source=f"{_WIKI}{rule}")
+        one = Finding(rule, said["file"], said["line"], said["column"], said["message"], level, next_step=_STEP, source=f"{_WIKI}{rule}")
+        found.setdefault(said["file"], []).append(one)
+    broken = {file for file, places in found.items() if _NOT_SHELL in {one.rule for one in places}}
+    for file, places in found.items():
+        # Whoever sources one of those is told that of it too.
+        yield from [_not_shell(places)] if file in broken else [one for one in places if not broken or one.rule != _NOT_SOURCED]
+
+
+def _not_shell(found: Sequence[Finding]) -> Finding:
+    """One finding for what shellcheck says in several of a script that it cannot parse: the first that says more than that."""
+    telling = next((one for one in found if one.rule not in _ABOUT_PARSING), found[0])
+    step = "correct that line; the rest of the script is checked after that"
+    return replace(telling, rule=_NOT_SHELL, message=f"not shell: {telling.message}", level="error", next_step=step, source=f"{_WIKI}{_NOT_SHELL}")
 
 
 def user_data(text: str) -> Iterator[tuple[str, int, int]]:

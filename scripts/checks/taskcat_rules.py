@@ -67,14 +67,18 @@ def check(root: Path) -> Iterable[Finding]:
     try:
         plan = tested.load(root)
     except CommandError:
-        return
+        return []
     if not plan.cases:
-        return
+        return []
     tree = Tree(root)
+    return tree.settled(_found_in(tree, plan))
+
+
+def _found_in(tree: Tree, plan: Plan) -> Iterator[Finding]:
     yield from _buckets(tree)
     reached: dict[str, set[str]] = {}
     # One Region is enough for whoever deploys to no other: what differs by Region (images) is known only there.
-    loaded = [one for name in settings.names(root) if (one := _environment(tree, name))]
+    loaded = [one for name in settings.names(tree.root) if (one := _environment(tree, name))]
     most = min(2, len({region for one in loaded for region in one.regions}) or 2)
     for case in plan.cases:
         yield from _case(tree, plan, case)
@@ -204,6 +208,7 @@ def _around(tree: Tree, path: str) -> Iterator[Finding]:
 
 
 def _template(tree: Tree, path: str) -> Template | None:
+    tree.template(path)
     try:
         return core.load(tree.root / path, tree.root) if tree.has(path) else None
     except CommandError:
@@ -211,6 +216,7 @@ def _template(tree: Tree, path: str) -> Template | None:
 
 
 def _environment(tree: Tree, name: str) -> Environment | None:
+    tree.yaml(f"parameters/{name}.yaml")
     try:
         return settings.load(tree.root, name, local=False) if name in settings.names(tree.root) else None
     except CommandError:

@@ -23,12 +23,14 @@ def program(name: str) -> Path:
 
 def run(command: Sequence[str | Path], root: Path, exits: Sequence[int], given: str | None = None) -> str:
     """What the program writes to standard output. `exits` are the codes that it ends with when it did its work; any other is CommandError."""
-    done = subprocess.run(
-        [str(part) for part in command], cwd=root, input=given, capture_output=True, text=True, encoding="utf-8", timeout=_LONGEST_SECONDS, check=False
-    )
+    words, name = [str(part) for part in command], Path(command[0]).name
+    try:
+        done = subprocess.run(words, cwd=root, input=given, capture_output=True, text=True, encoding="utf-8", timeout=_LONGEST_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise CommandError(f"{name} did not end within {_LONGEST_SECONDS} s", "the machine is busy, or it hangs", "make validate once more") from None
     if done.returncode not in exits:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise CommandError(
-            f"{Path(command[0]).name} did not run (exit {done.returncode})", said[-1] if said else "it says nothing", "make setup, then make validate"
+            f"{name} did not run (exit {done.returncode})", said[-1] if said else "it says nothing", "make setup, then make validate"
         )
     return done.stdout

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -20,7 +20,10 @@ from scripts.core.errors import CommandError
 Step = str | int
 """A key of a mapping or an index of a list."""
 
+_T = TypeVar("_T")
 _REMEMBERED = 512
+# What comes of a text that is not what it should be.
+_BROKEN: Any = object()
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.unread: set[str] = set()
+        """Files that were looked at and are not what they should be: sources.py and yaml_style.py say so."""
         self._texts: dict[str, str] = {}
         self._found: dict[tuple[str, ...], list[str]] = {}
 
@@ -68,29 +73,52 @@ class Tree:
         if path not in self._texts:
             try:
                 self._texts[path] = (self.root / path).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError):
+            except OSError:
                 self._texts[path] = ""
+            except UnicodeDecodeError:
+                self._texts[path] = ""
+                self.unread.add(path)
         return self._texts[path]
+
+    def settled(self, found: Iterable[_T]) -> list[_T]:
+        """Each finding once; none at all where a file that was looked at cannot be read, as what it has would look like what it lacks."""
+        once = list(dict.fromkeys(found))
+        return [] if self.unread else once
 
     def yaml(self, path: str) -> Any:
         """A document with every scalar as the text that was written. None where it cannot be read: that is another check's to say."""
-        return _parse(self.text(path), documents.TextLoader)
+        return self._document(path, documents.TextLoader)
 
     def typed(self, path: str) -> Any:
         """A document with YAML's own types. None where it cannot be read."""
-        return _parse(self.text(path), _TypedLoader)
+        found = _parse(self.text(path), _TypedLoader)
+        if found is _BROKEN:
+            self.yaml(path)  # Only what is no YAML at all is unread: a tag that YAML's own types do not have is another check's to say.
+            return None
+        return found
 
     def template(self, path: str) -> dict[str, Any]:
         """A CloudFormation template, short forms as `Fn::…`; {} where it cannot be read."""
-        found = _parse(self.text(path), documents.TemplateLoader)
+        found = self._document(path, documents.TemplateLoader)
         return found if isinstance(found, dict) else {}
 
+    def _document(self, path: str, loader: type) -> Any:
+        found = _parse(self.text(path), loader)
+        if found is _BROKEN:
+            self.unread.add(path)
+            return None
+        return found
+
     def python(self, path: str) -> ast.Module:
-        """A module's syntax; an empty one where it cannot be read (ruff says so)."""
-        return _syntax(self.text(path))
+        """A module's syntax; an empty one where it cannot be read."""
+        found = _syntax(self.text(path))
+        if found is None:
+            self.unread.add(path)
+        return found or ast.Module([], [])
 
     def nodes(self, path: str) -> tuple[ast.AST, ...]:
         """Every node of a module's syntax."""
+        self.python(path)
         return _nodes(self.text(path))
 
     def place(self, path: str, steps: Sequence[Step] = ()) -> Place:
@@ -120,7 +148,7 @@ def _parse(text: str, loader: type) -> Any:
     try:
         return documents.parse(text, "", loader)
     except (CommandError, ValueError):
-        return None
+        return _BROKEN
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -132,16 +160,16 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 @functools.lru_cache(_REMEMBERED)
-def _syntax(text: str) -> ast.Module:
+def _syntax(text: str) -> ast.Module | None:
     try:
         return ast.parse(text)
-    except SyntaxError:
-        return ast.Module([], [])
+    except (SyntaxError, ValueError, RecursionError):  # ValueError: a null byte
+        return None
 
 
 @functools.lru_cache(_REMEMBERED)
 def _nodes(text: str) -> tuple[ast.AST, ...]:
-    return tuple(ast.walk(_syntax(text)))
+    return tuple(ast.walk(_syntax(text) or ast.Module([], [])))
 
 
 def line_of(text: str, steps: Sequence[Step]) -> int:

@@ -170,7 +170,9 @@ class Wiring:
         return [(Source(path, name, attribute),)]
 
     def _substituted(self, path: str, given: Any, depth: int) -> list[Value]:
-        text, own = (given, {}) if isinstance(given, str) else (str(given[0]), mapping(given[1]))
+        text, own = (given[0], mapping(given[1])) if isinstance(given, list) and len(given) == 2 else (given, {})
+        if not isinstance(text, str):
+            return [(Unknown("Fn::Sub"),)]
         parts: list[list[Value]] = []
         for index, piece in enumerate(re.split(r"\$\{([^!}][^}]*)\}", text)):
             if index % 2 == 0:

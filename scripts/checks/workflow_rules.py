@@ -87,6 +87,8 @@ def _found(tree: Tree, path: str, steps: Sequence[Step], rule: str, message: str
 
 def _workflow(tree: Tree, path: str, targets: frozenset[str]) -> Iterator[Finding]:
     document = mapping(tree.yaml(path))
+    if path in tree.unread:
+        return
     triggers = document.get("on")
     events = [triggers] if isinstance(triggers, str) else list(triggers or ())
     strangers = not events or not _STRANGERS.isdisjoint(map(str, events))
@@ -125,7 +127,7 @@ def _job(
             yield _found(tree, path, (*at, "permissions"), "workflow-permissions", f"{permissions} is more than the job {name} uses", "name each one")
     else:
         for scope, access in permissions.items():
-            if strangers and access != "none" and (scope, access) not in allowed:
+            if strangers and access != "none" and (scope, str(access)) not in allowed:
                 yield _found(tree, path, (*at, "permissions", scope), "workflow-permissions", f"nothing in the job {name} uses {scope}: {access}", "remove it")
     minutes = str(job.get("timeout-minutes", ""))
     if "uses" not in job and not (minutes.isdigit() and 0 < int(minutes) <= _MOST_MINUTES):

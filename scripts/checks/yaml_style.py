@@ -48,7 +48,7 @@ _STEPS = {
     "truthy": "write true or false, or quote it",
     "octal-values": "quote it if it is text, or write the number without the 0",
     "empty-values": 'write a value, "" for none',
-    "syntax": "correct that line",
+    "syntax": "correct that line; what other files expect of it is checked after that",
 }
 _CONFIGURATION = Path(__file__).with_name("yamllint.yaml")
 _VERSION_KEY = re.compile(r"version|python|nodejs|java|golang|ruby|php|dotnet", re.IGNORECASE)
@@ -70,10 +70,13 @@ def _check_file(content: bytes, where: str, configuration: YamlLintConfig) -> It
     except UnicodeDecodeError as error:
         yield Finding("syntax", where, message=f"it is not UTF-8 text: {error.reason}", next_step="save it as UTF-8", source=SOURCES["syntax"])
         return
-    for problem in linter.run(text, configuration, where):
+    problems = list(linter.run(text, configuration, where))
+    # Of a file that is no YAML, everything else that is said is about what was made of it.
+    for problem in [one for one in problems if one.rule is None][:1] or problems:
         rule = problem.rule or "syntax"
         step = _STEPS.get(rule, "correct that line")
-        yield Finding(rule, where, problem.line, problem.column, problem.desc, "error", step, SOURCES.get(rule, _YAMLLINT))
+        said = f"not YAML: {problem.desc.removeprefix('syntax error: ').removesuffix(' (syntax)')}" if rule == "syntax" else problem.desc
+        yield Finding(rule, where, problem.line, problem.column, said, "error", step, SOURCES.get(rule, _YAMLLINT))
     try:
         document = yaml.compose(text, Loader=documents.SafeLoader)
     except yaml.YAMLError:

@@ -90,7 +90,7 @@ def load(root: Path, name: str, local: bool) -> Environment:
     file = f"parameters/{name}.yaml"
     document = _read(root, file)
     # An overlay may drop Regions; what the base file says about those is then not used, and not wrong.
-    declared = _list(document.get("regions"))
+    declared = [region for region in _list(document.get("regions")) if isinstance(region, str)]
     overlay = f"parameters/local/{name}.yaml"
     if local and (root / overlay).exists():
         document = _lay_over(document, _read(root, overlay))
@@ -105,7 +105,7 @@ def _list(value: Any) -> list[str]:
 def _read(root: Path, file: str) -> dict[str, Any]:
     document = documents.read(root / file, documents.TextLoader, root) or {}
     if not isinstance(document, dict):
-        raise WrongUse(f"{file} is not a mapping", "it must hold keys such as template: and parameters:", "write them, or restore the file")
+        raise WrongUse(f"{file} is not a mapping", "it must hold keys such as template: and parameters:")
     problems = [
         Problem(f"{file}: {key}", "there is no such key" + did_you_mean(key, _KEYS), f"the keys are {', '.join(_KEYS)}")
         for key in document
@@ -173,7 +173,13 @@ def _shape_faults(document: Mapping[str, Any], file: str) -> list[Problem]:
     for key, kind in (("parameters", dict), ("region_parameters", dict), ("tags", dict), ("regions", list), ("needs", list), ("waves", list)):
         if document.get(key) and not isinstance(document[key], kind):
             problems.append(Problem(f"{file}: {key}", f"it must be a {'mapping' if kind is dict else 'list'}"))
-    if isinstance(document.get("waves"), list) and not all(isinstance(wave, list) and wave for wave in document["waves"]):
+    for key in ("template", "account", "role", "monitor_minutes"):
+        if isinstance(document.get(key), (dict, list)):
+            problems.append(Problem(f"{file}: {key}", "it must be a text"))
+    for key in ("regions", "needs"):
+        if not all(isinstance(entry, str) and entry for entry in _list(document.get(key))):
+            problems.append(Problem(f"{file}: {key}", "it must be a list of names"))
+    if isinstance(document.get("waves"), list) and not all(_list(wave) and all(isinstance(region, str) for region in wave) for wave in document["waves"]):
         problems.append(Problem(f"{file}: waves", "it must be a list of lists of Regions", "write [[us-east-1], [us-west-2, eu-west-1]]"))
     for region, values in (document.get("region_parameters") or {}).items() if not problems else ():
         if values and not isinstance(values, dict):

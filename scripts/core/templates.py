@@ -102,17 +102,27 @@ def _read(path: Path, text: str, shown: str) -> Template:
         parameters=parameter_specs(document),
         children=children(text),
         codes=codes(text),
-        outputs=tuple(document.get("Outputs") or {}),
+        outputs=tuple(document["Outputs"]) if isinstance(document.get("Outputs"), dict) else (),
         resource_count=len(document["Resources"]),
     )
 
 
 def parameter_specs(document: Mapping[str, Any]) -> dict[str, ParameterSpec]:
-    """The Parameters section, every value as the text that CloudFormation would see."""
-    return {name: _parameter_spec(name, spec) for name, spec in (document.get("Parameters") or {}).items()}
+    """The Parameters section, every value as the text that CloudFormation would see. WrongUse when it has another shape."""
+    declared = document.get("Parameters") or {}
+    if not isinstance(declared, dict):
+        raise WrongUse("Parameters is not a mapping", "it must hold a mapping for each parameter", "make validate shows where it stands")
+    return {name: _parameter_spec(name, spec) for name, spec in declared.items()}
 
 
-def _parameter_spec(name: str, spec: Mapping[str, Any]) -> ParameterSpec:
+def _parameter_spec(name: str, spec: Any) -> ParameterSpec:
+    shapes: dict[str, Any] = {"AllowedValues": list, "MinLength": (int, str), "MaxLength": (int, str)}
+    wrong = [key for key, kind in shapes.items() if key in spec and not isinstance(spec[key], kind)] if isinstance(spec, dict) else ["the parameter"]
+    wrong += [key for key in ("MinLength", "MaxLength") if not wrong and not as_text(spec.get(key, 0)).isdigit()]
+    if wrong:
+        reason = f"{', '.join(wrong)} has another shape than CloudFormation takes"
+        raise WrongUse(f"the parameter {name} cannot be read", reason, "make validate shows where it stands")
+
     def optional(key: str) -> str | None:
         return as_text(spec[key]) if key in spec else None
 

@@ -75,6 +75,11 @@ def load(root: Path) -> Plan:
     if not isinstance(document, dict) or not isinstance(document.get("project"), dict) or not isinstance(document.get("tests"), dict):
         raise WrongUse(f"{FILE} is not taskcat's configuration", "it must hold the mappings project: and tests:")
     project = document["project"]
+    for name, part in {"project": project, **document["tests"]}.items():
+        said = part or {}
+        good = isinstance(said, dict) and isinstance(said.get("parameters") or {}, dict) and isinstance(said.get("regions") or [], list)
+        if not good or not all(isinstance(region, str) for region in said.get("regions") or ()):
+            raise WrongUse(f"{FILE}: {name} has another shape than taskcat takes", "it must be a mapping, with a list regions: and a mapping parameters:")
     return Plan(as_text(project.get("name")), tuple(_case(name, test or {}, project) for name, test in document["tests"].items()))
 
 

@@ -191,10 +191,13 @@ def test_every_check_is_discovered_and_no_rule_has_two_owners() -> None:
     assert all(len(what) > 10 for module in modules for what in module.RULES.values())
 
 
-def test_a_program_that_ends_otherwise_is_not_taken_for_content(tmp_path: Path) -> None:
+def test_a_program_that_ends_otherwise_is_not_taken_for_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CommandError, match=r"sh did not run \(exit 3\)") as refused:
         tools.run(["sh", "-c", "echo why >&2; exit 3"], tmp_path, (0, 1))
     assert refused.value.reason == "why"
+    monkeypatch.setattr(tools, "_LONGEST_SECONDS", 0.01)
+    with pytest.raises(CommandError, match="sleep did not end within"):
+        tools.run(["sleep", "60"], tmp_path, (0,))
     with pytest.raises(CommandError, match="no-such-program is not installed"):
         tools.program("no-such-program")
 
@@ -207,7 +210,8 @@ def test_cfn_lints_matches_become_findings() -> None:
         "Message": "m",
         "Rule": {"Id": "I1022", "Source": "https://example.com"},
     }
-    assert cfn_lint.finding(match) == Finding("I1022", "templates/a.yaml", 4, 5, "m", "warning", source="https://example.com")
+    step = cfn_lint.next_step("I1022", "https://example.com")
+    assert cfn_lint.finding(match) == Finding("I1022", "templates/a.yaml", 4, 5, "m", "warning", step, "https://example.com")
 
 
 def test_the_page_lists_what_is_asked() -> None:
