@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import boto3
@@ -26,6 +27,8 @@ SESSION_SECONDS = 3600
 RENEW_SECONDS = 600
 ATTEMPTS = 100
 BATCH = 25
+PAGES = 5
+WINDOWS = (7 * 86400, 90 * 86400)
 ENDED = ["Succeeded", "Failed", "Stopped"]
 SKEW_SECONDS = 60
 
@@ -164,7 +167,7 @@ class Places:
 
     def revision_in_history(self, place: Place, group: Group, commit: str) -> Location | None:
         """A release's bundle from the group's own successful deployments, if it is among the newest and still there. Raises UNANSWERED."""
-        for info in self._newest(place, group.application, group.name, ["Succeeded"])[:BATCH]:
+        for info in islice(self._history(place, group.application, group.name, ["Succeeded"]), BATCH):
             try:
                 found = self._deployment(place, info)
             except ClientError:
@@ -179,11 +182,12 @@ class Places:
         name = document.scopes[scope].group
         info = self.client(place, "codedeploy").get_deployment_group(
             applicationName=document.application, deploymentGroupName=name)["deploymentGroupInfo"]
-        in_flight = tuple(self._deployment(place, info) for info in self._newest(place, document.application, name, list(IN_FLIGHT)))
+        running, _ = self._newest(place, document.application, name, list(IN_FLIGHT))
+        in_flight = tuple(self._deployment(place, info) for info in running)
         attempts: tuple[Deployment, ...] = ()
         if rollback:
-            ended = self._newest(place, document.application, name, ENDED, rollback.began - SKEW_SECONDS)
-            attempts = tuple(self._deployment(place, info) for info in ended
+            ended, _ = self._newest(place, document.application, name, ENDED, rollback.began - SKEW_SECONDS)
+            attempts = tuple(self._deployment(place, info) for info in ended[:ATTEMPTS]
                              if info.get("description", "").startswith(f"handsoff rollback {rollback.id} "))
         return Group(
             environment=place.environment, region=place.region, scope=scope, application=document.application, name=name,
@@ -199,19 +203,43 @@ class Places:
         attempted = self._named(place, info.get("lastAttemptedDeployment"))
         if attempted is None or (attempted.whole and not attempted.in_flight):
             return attempted
-        whole = (info for info in self._newest(place, application, group, ENDED) if info.get("creator") not in SINGLE_HOST_CREATORS)
+        whole = (info for info in self._history(place, application, group, ENDED) if info.get("creator") not in SINGLE_HOST_CREATORS)
         return next((self._deployment(place, info) for info in whole), None)
 
-    def _newest(self, place: Place, application: str, group: str, statuses: list[str], since: float | None = None) -> list[Any]:
-        """CodeDeploy's word on a group's deployments in these states, newest first; at most ATTEMPTS of them. Their bundles may be gone."""
+    def _history(self, place: Place, application: str, group: str, statuses: list[str]) -> Iterator[Any]:
+        """The same as _newest, on and on: what is older is asked for when it is wanted, so that a long history of launches is not read each minute."""
+        now, before = self._now(), None
+        for seconds in (*WINDOWS, None):
+            since = None if seconds is None else now - seconds
+            infos, all_of_them = self._newest(place, application, group, statuses, since, before)
+            yield from infos
+            if not all_of_them:
+                return  # what is older would come in the place of what was not read
+            before = since
+
+    def _newest(self, place: Place, application: str, group: str, statuses: list[str], since: float | None = None,
+                before: float | None = None) -> tuple[list[Any], bool]:
+        """CodeDeploy's word on a group's deployments in these states, newest first; and whether PAGES held all. Their bundles may be gone.
+
+        In which order they are listed is documented nowhere, so they are sorted before anybody takes the first.
+        Source: https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_ListDeployments.html.
+        """
         codedeploy = self.client(place, "codedeploy")
-        created = {} if since is None else {"createTimeRange": {"start": datetime.fromtimestamp(since, UTC)}}
-        ids = codedeploy.list_deployments(
-            applicationName=application, deploymentGroupName=group, includeOnlyStatuses=statuses, **created)["deployments"][:ATTEMPTS]
+        span = {name: datetime.fromtimestamp(moment, UTC) for name, moment in (("start", since), ("end", before)) if moment is not None}
+        wanted: dict[str, Any] = {"applicationName": application, "deploymentGroupName": group, "includeOnlyStatuses": statuses}
+        if span:
+            wanted["createTimeRange"] = span
+        ids: list[str] = []
+        for _ in range(PAGES):
+            page = codedeploy.list_deployments(**wanted)
+            ids += page["deployments"]
+            wanted["nextToken"] = page.get("nextToken")
+            if not wanted["nextToken"]:
+                break
         infos: list[Any] = []
         for start in range(0, len(ids), BATCH):
             infos += codedeploy.batch_get_deployments(deploymentIds=ids[start:start + BATCH])["deploymentsInfo"]
-        return sorted(infos, key=lambda info: info["createTime"], reverse=True)
+        return sorted(infos, key=lambda info: info["createTime"], reverse=True), not wanted["nextToken"]
 
     def _deployment(self, place: Place, info: Mapping[str, Any]) -> Deployment:
         location = info.get("revision", {}).get("s3Location")

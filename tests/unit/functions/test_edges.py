@@ -187,6 +187,52 @@ def test_a_launch_does_not_say_what_a_group_runs() -> None:
     assert group.last_attempted is not None and group.last_attempted.id == "d-2" and group.place == "prod/us-east-1/fleet"
 
 
+def deployed(identity: str, creator: str, day: int, **more: Any) -> dict[str, Any]:
+    return {"deploymentId": identity, "status": "Succeeded", "creator": creator, "createTime": datetime(1969, 12, day, tzinfo=UTC), **more}
+
+
+def test_the_newest_is_found_on_whatever_page_it_is_listed() -> None:
+    client = codedeploy()
+    pages = [["d-1"], ["d-3"], ["d-2"]]
+    with Stubber(client) as stub:
+        for number, ids in enumerate(pages):
+            asked = {"applicationName": "app", "deploymentGroupName": "g", "includeOnlyStatuses": ["Succeeded"]}
+            more = {"nextToken": f"p{number + 1}"} if number + 1 < len(pages) else {}
+            stub.add_response("list_deployments", {"deployments": ids, **more}, {**asked, **({"nextToken": f"p{number}"} if number else {})})
+        stub.add_response("batch_get_deployments", {"deploymentsInfo": [deployed(f"d-{n}", "user", n) for n in (1, 3, 2)]},
+                          {"deploymentIds": ["d-1", "d-3", "d-2"]})
+        infos, all_of_them = at(client)._newest(HERE, "app", "g", ["Succeeded"])
+        stub.assert_no_pending_responses()
+    assert [info["deploymentId"] for info in infos] == ["d-3", "d-2", "d-1"] and all_of_them
+
+
+def test_pages_without_end_are_left_and_nothing_older_stands_in_for_them() -> None:
+    client = codedeploy()
+    with Stubber(client) as stub:
+        for number in range(places.PAGES):
+            stub.add_response("list_deployments", {"deployments": [f"d-{number}"], "nextToken": "more"})
+        launches = [deployed(f"d-{n}", "autoscaling", n + 1) for n in range(places.PAGES)]
+        stub.add_response("batch_get_deployments", {"deploymentsInfo": launches})
+        found = list(at(client)._history(HERE, "app", "g", ["Succeeded"]))
+        stub.assert_no_pending_responses()
+    assert [info["deploymentId"] for info in found] == ["d-4", "d-3", "d-2", "d-1", "d-0"]
+
+
+def test_older_deployments_are_asked_for_when_the_newer_ones_are_all_launches() -> None:
+    client = codedeploy()
+    asked = {"applicationName": "app", "deploymentGroupName": "g", "includeOnlyStatuses": places.ENDED}
+    week = datetime.fromtimestamp(-places.WINDOWS[0], UTC)
+    quarter = datetime.fromtimestamp(-places.WINDOWS[1], UTC)
+    with Stubber(client) as stub:
+        stub.add_response("get_deployment", {"deploymentInfo": deployed("d-3", "autoscaling", 31)})
+        stub.add_response("list_deployments", {"deployments": ["d-3"]}, {**asked, "createTimeRange": {"start": week}})
+        stub.add_response("batch_get_deployments", {"deploymentsInfo": [deployed("d-3", "autoscaling", 31)]})
+        stub.add_response("list_deployments", {"deployments": ["d-1", "d-2"]}, {**asked, "createTimeRange": {"start": quarter, "end": week}})
+        stub.add_response("batch_get_deployments", {"deploymentsInfo": [deployed("d-1", "user", 1), deployed("d-2", "user", 2)]})
+        last = at(client)._last_attempted(HERE, "app", "g", {"lastAttemptedDeployment": {"deploymentId": "d-3"}})
+    assert last is not None and last.id == "d-2"
+
+
 def test_actions_of_an_ended_execution_are_asked_for_once() -> None:
     client = boto3.client("codepipeline", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     detail = {"pipelineExecutionId": "e", "actionExecutionId": "a", "stageName": "Wave1", "actionName": "Gate", "status": "Failed",
