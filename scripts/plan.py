@@ -173,13 +173,13 @@ def _change_set(run: Plan, region: str, wanted: _Wanted) -> tuple[ChangeSet | No
     if made is None:
         return None, []
     try:
-        changesets.discard(cloudformation, made.id, made.stack_id, created_stack=False)
+        left = changesets.discard(cloudformation, made.id, made.stack_id, False, run.world.clock, run.options.poll)
     except ClientError as error:
         denied = denied_action(error)
         if not denied:
             raise
         return made, [f"the change set {made.name} is left behind: access denied: {denied}"]
-    return made, []
+    return made, [left] if left else []
 
 
 def _denied(error: ClientError | CommandError) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts.core import changes, stacks
 from scripts.core.changes import Change
@@ -30,6 +30,9 @@ _REFUSALS = frozenset(
     {"ValidationError", "InsufficientCapabilitiesException", "InsufficientCapabilities", "LimitExceededException", "LimitExceeded"}
 )
 _LONGEST_SECONDS = 600.0
+_DISCARD_SECONDS = 120.0
+# What StatusReason names when CloudFormation's validation before the deployment refused a change set; what it found, only DescribeEvents says.
+VALIDATION = "AWS::EarlyValidation"
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,15 @@ def create(cloudformation: Any, request: Request, create_stack: bool, clock: Clo
     except _PreviewLimit as limit:
         made = _create(cloudformation, request, create_stack, False, clock, poll_seconds)
         note = f"CloudFormation cannot preview the nested stacks of this change ({limit}): only the root's own changes are shown"
-        return made and ChangeSet(made.id, made.name, made.stack_id, made.kind, made.changes, (note,))
+        return made and ChangeSet(made.id, made.name, made.stack_id, made.kind, made.changes, (note, *filter(None, [limit.left])))
 
 
 class _PreviewLimit(Exception):
-    """The nested preview failed for want of values that exist only once the stacks do."""
+    """The nested preview failed for want of values that exist only once the stacks do. `left`: what discard says."""
+
+    def __init__(self, reason: str, left: str) -> None:
+        super().__init__(reason)
+        self.left = left
 
 
 def _create(cloudformation: Any, request: Request, create_stack: bool, nested: bool, clock: Clock, poll_seconds: float) -> ChangeSet | None:
@@ -117,18 +124,25 @@ def _create(cloudformation: Any, request: Request, create_stack: bool, nested: b
     reason = final.get("StatusReason", "")
     below = nested_reasons(cloudformation, final)
     reasons = [text for text in below if not is_empty("FAILED", text)] or [reason or final["Status"]]
+    found = validations(cloudformation, final) if any(VALIDATION in text for text in (reason, *below)) else []
     nothing_to_do = is_empty(final["Status"], reason)
     limits = _PREVIEW_LIMITS_OF_CREATE if create_stack else _PREVIEW_LIMITS
     limited = nested and not nothing_to_do and any(limit in text for text in reasons for limit in limits)
+    if found:  # one that is no limit would come back in the deploy itself, when it costs a rollback
+        limited = nested and VALIDATION not in reason and all(any(limit in text for limit in limits) for text in found)
+    limited = limited and not _selects_what_is_not_there(cloudformation, final, frozenset(request.parameters.values()))
     # The empty stack of a create stays for the second try: it takes another change set, but not while it is being deleted.
-    discard(cloudformation, identifier, stack_id, create_stack and not limited)
+    left = discard(cloudformation, identifier, stack_id, create_stack and not limited, clock, poll_seconds)
     if limited:
-        raise _PreviewLimit(reasons[-1])
+        raise _PreviewLimit((found or reasons)[-1], left)
     if nothing_to_do:
         return None
     # The innermost says most: the root's reason is only that a nested change set failed.
     raise CommandError(
-        f"{request.stack_name}: the change set failed", reasons[-1], "correct what it names, then deploy again; nothing was changed"
+        f"{request.stack_name}: the change set failed",
+        "\n          ".join(found or reasons[-1:]),
+        "correct what it names (make doctor tells which Availability Zones there are, and more), then deploy again; nothing was changed"
+        + (f"; {left}" if left else ""),
     )
 
 
@@ -227,17 +241,96 @@ def nested_reasons(cloudformation: Any, described: Mapping[str, Any]) -> list[st
     return reasons
 
 
-def discard(cloudformation: Any, identifier: str, stack_id: str, created_stack: bool) -> None:
-    """Deletes a change set (and with it those of nested stacks), and the empty stack that was made to hold it."""
-    try:
-        cloudformation.delete_change_set(ChangeSetName=identifier, StackName=stack_id)
-    except ClientError as error:
-        if error_code(error) not in {"ChangeSetNotFound", "ChangeSetNotFoundException", "InvalidChangeSetStatus", "ValidationError"}:
-            raise
+def _selects_what_is_not_there(cloudformation: Any, described: Mapping[str, Any], given: frozenset[str]) -> bool:
+    """True where Fn::Select fails in a nested stack that gets nothing but the root's own values: of Availability Zones, say, there are fewer.
+
+    In one that gets another stack's outputs it is the preview's fault: a list of five is one stand-in there, and has no second item.
+    """
+    for item in described.get("Changes", ()):
+        nested = _below(cloudformation, item.get("ResourceChange") or {})
+        if nested and nested["Status"] == "FAILED":
+            values = [parameter.get("ParameterValue", "") for parameter in nested.get("Parameters", ())]
+            if "Fn::Select" in nested.get("StatusReason", "") and values and given.issuperset(values):
+                return True
+            if _selects_what_is_not_there(cloudformation, nested, given):
+                return True
+    return False
+
+
+def validations(cloudformation: Any, described: Mapping[str, Any]) -> list[str]:
+    """What CloudFormation's validation found wrong with a failed change set, and with those of its nested stacks.
+
+    Each begins with the logical ids that lead to the resource. Where DescribeEvents tells nothing or is refused, that is said with the change set's
+    own reason.
+    """
+    found, reason = [], described.get("StatusReason", "")
+    if VALIDATION in reason:
+        try:
+            found = failed_validations(cloudformation, described["ChangeSetId"], described.get("StackId", ""))
+        except (BotoCoreError, ClientError) as error:
+            denied = denied_action(error) if isinstance(error, ClientError) else None
+            found = [f"{reason} What it found could not be read: {f'access denied: {denied} (allow that)' if denied else error}"]
+        found = found or [reason]
+    for item in described.get("Changes", ()):
+        change = item.get("ResourceChange") or {}
+        nested = _below(cloudformation, change)
+        if nested and nested["Status"] == "FAILED":
+            found += [f"{change.get('LogicalResourceId', '')}/{text}" for text in validations(cloudformation, nested)]
+    return found
+
+
+def failed_validations(cloudformation: Any, identifier: str, stack_id: str) -> list[str]:
+    """`Resource (type) at /its/path: what is wrong`, for each validation that failed one change set; what only warns, fails none. Raises ClientError.
+
+    Sources: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html,
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_OperationEvent.html.
+    """
+    which = {"ChangeSetName": identifier, **({"StackName": stack_id} if stack_id else {})}
+    found: list[str] = []
+    token: dict[str, str] = {}
+    while True:
+        page = cloudformation.describe_events(**which, Filters={"FailedEvents": True}, **token)
+        for event in page.get("OperationEvents", ()):
+            if event.get("EventType") == "VALIDATION_ERROR" and event.get("ValidationFailureMode") != "WARN":
+                resource = f"{event.get('LogicalResourceId', 'the template')} ({event.get('ResourceType') or event.get('ValidationName', '')})"
+                path = f" at {event['ValidationPath']}" if event.get("ValidationPath") else ""
+                found.append(f"{resource}{path}: {event.get('ValidationStatusReason') or event.get('ValidationName', '')}")
+        if not page.get("NextToken"):
+            return found
+        token = {"NextToken": page["NextToken"]}
+
+
+def discard(cloudformation: Any, identifier: str, stack_id: str, created_stack: bool, clock: Clock, poll_seconds: float) -> str:
+    """Deletes a change set (and with it those of nested stacks), and the empty stack that was made to hold it. "", or what is left behind and why.
+
+    While a nested one is still being made it is refused, though the root has failed already; so it is asked for until it takes. The empty stack goes
+    after the change set: with it would go what knows of the nested stacks in review.
+    """
+    end = clock.seconds() + _DISCARD_SECONDS
+    while not _deleted(cloudformation, identifier, stack_id, created_stack):
+        if clock.seconds() >= end:
+            return (
+                f"the change set {identifier} is left behind, with stacks in review that it made: CloudFormation did not delete it "
+                f"within {_DISCARD_SECONDS:.0f} s (aws cloudformation delete-change-set --change-set-name {identifier}, later)"
+            )
+        clock.sleep(poll_seconds)
     if created_stack:
         stack = stacks.find(cloudformation, stack_id)
         if stack and stack.status == "REVIEW_IN_PROGRESS":
             cloudformation.delete_stack(StackName=stack_id)
+    return ""
+
+
+def _deleted(cloudformation: Any, identifier: str, stack_id: str, wholly: bool) -> bool:
+    """Asks for a change set's deletion. True once it is under way; `wholly`: once the change set is gone, and its nested stacks in review with it."""
+    try:
+        cloudformation.delete_change_set(ChangeSetName=identifier, StackName=stack_id)
+        listed = cloudformation.list_change_sets(StackName=stack_id).get("Summaries", ()) if wholly else ()
+    except ClientError as error:
+        if error_code(error) not in {"ChangeSetNotFound", "ChangeSetNotFoundException", "InvalidChangeSetStatus", "ValidationError"}:
+            raise
+        return error_code(error) != "InvalidChangeSetStatus"
+    return identifier not in [one["ChangeSetId"] for one in listed]
 
 
 def execute(cloudformation: Any, change_set: ChangeSet) -> None:

@@ -34,6 +34,11 @@ class Driver:
     def say(self, text: str) -> None:
         self.board.console.line(text)
 
+    def discard(self, change_set: str, stack_id: str, created_stack: bool) -> None:
+        left = changesets.discard(self.cloudformation, change_set, stack_id, created_stack, self.clock, self.poll_seconds)
+        if left:
+            self.say(left)
+
     def watch(self, stack_id: str, begun: watch.Mark, label: str, total: int = 0) -> watch.Watched:
         return watch.until_settled(self.cloudformation, stack_id, begun, self.progress(label, total), self.clock, self.poll_seconds)
 
@@ -82,7 +87,7 @@ def _remove_review(driver: Driver, stack: Stack) -> None:
     while True:
         page = cloudformation.list_change_sets(StackName=stack.id, **token)
         for summary in page.get("Summaries", ()):
-            changesets.discard(cloudformation, summary["ChangeSetId"], stack.id, created_stack=False)
+            driver.discard(summary["ChangeSetId"], stack.id, created_stack=False)
         if not page.get("NextToken"):
             break
         token = {"NextToken": page["NextToken"]}

@@ -93,7 +93,7 @@ def _planner(driver: Driver, request: Request, adjust: Adjust) -> Callable[[], P
             going = {change.physical_id for _, change in changes.flatten(made.changes) if change.action == "Remove" or change.replaces}
             staying = tuple(arn for arn in complete.triggers if arn not in going and arn.rpartition(":alarm:")[2] not in going)
             if staying != complete.triggers:
-                changesets.discard(driver.cloudformation, made.id, made.stack_id, stack is None)
+                driver.discard(made.id, made.stack_id, stack is None)
                 complete = replace(complete, triggers=staying)
                 made = changesets.create(driver.cloudformation, complete, stack is None, driver.clock, _preview_poll(driver))
         return Planned(complete, driver, made)
@@ -129,7 +129,7 @@ def _ask(to_do: Mapping[str, Planned], console: Console, yes: bool, verbose: boo
 def _discard(plans: Iterable[Planned]) -> None:
     for plan in plans:
         if plan.change_set:
-            changesets.discard(plan.driver.cloudformation, plan.change_set.id, plan.change_set.stack_id, plan.change_set.kind == "CREATE")
+            plan.driver.discard(plan.change_set.id, plan.change_set.stack_id, plan.change_set.kind == "CREATE")
 
 
 def _execute(to_do: Mapping[str, Planned], console: Console, clock: Clock, verdict: MutableMapping[str, str]) -> None:

@@ -106,6 +106,7 @@ def _change_set(calls: Calls, region: str, stack: stacks.Stack) -> Stack | None:
         return None
     path, reason, change_set = [stack.name], newest.get("StatusReason", ""), str(newest["ChangeSetId"])
     above: dict[str, Any] = {}
+    owner = stack.id
     while (nested := _NESTED_CHANGE_SET.search(reason)) and len(path) < 4:
         # Whose the nested one is stands in the one above it.
         above = above or calls.attempt(f"the change set {change_set}", partial(changesets.describe, cloudformation, change_set, stack.id), {})
@@ -117,6 +118,9 @@ def _change_set(calls: Calls, region: str, stack: stacks.Stack) -> Stack | None:
             break
         path.append(above["StackName"].removeprefix(f"{path[-1]}-"))
         reason = above["StatusReason"]
+    if changesets.VALIDATION in reason:
+        failed = partial(changesets.failed_validations, cloudformation, change_set, owner)
+        reason = "; ".join(calls.attempt(f"what was validated of the change set {change_set}", failed, [])) or reason
     event = StackEvent(at.timestamp(), tuple(path), path[-1], CHANGE_SET, change_set, "FAILED", reason)
     return Stack(name=stack.name, region=region, status=stack.status, reason=reason, began=at.timestamp(), ended=at.timestamp(), operation="change set",
                  failures=(event,), role=stack.role)

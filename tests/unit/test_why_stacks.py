@@ -400,6 +400,21 @@ def test_a_stack_in_review_has_failed_with_its_change_set(cloud: Cloud) -> None:
     assert named(cloud.why())[0] == "stack-template-unreadable"
 
 
+def test_a_change_set_that_validation_refused_is_explained_by_its_events(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.create({"Topic": topic("x")})
+    change_set(cloud, {"Topic": topic("y")})
+    (made,) = cloud.api.stores[Context(ACCOUNT, REGION, "", "")]["change_sets"].values()
+    made.update(status="FAILED", reason="The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck].")
+    told = {"EventType": "VALIDATION_ERROR", "LogicalResourceId": "Topic", "ResourceType": "AWS::SNS::Topic", "ValidationPath": "/Resources/Topic",
+            "ValidationStatusReason": "Resource of type 'AWS::SNS::Topic' with identifier 'x' already exists."}
+    monkeypatch.setattr(cloud.api, "describe_events", lambda ctx, params: {"OperationEvents": [told]}, raising=False)
+    assert named(cloud.why())[0] == "stack-resource-exists"
+    cloud.inprocess.denied.add("cloudformation:DescribeEvents")
+    stack, calls = cloud.read()
+    assert stack is not None and "EarlyValidation" in stack.reason
+    assert [one.permission for one in calls.unreadable] == ["cloudformation:DescribeEvents"]
+
+
 def test_failed_lists_root_stacks_of_the_service_newest_first(cloud: Cloud) -> None:
     cloud.aws.templates["inner"] = text({"Deep": topic()})
     cloud.fail("create", "Deep", Failed("no"))
