@@ -73,7 +73,7 @@ def prepare(body: str, given: Mapping[str, Any], stack_id: str, clients: Clients
     parameters = template.bind(data, given, strict)
     region = stack_id.split(":")[3]
     _check_existing(data, parameters, clients, region)
-    scope = Scope(data, parameters, pseudo(stack_id), zones=lambda wanted: zones(clients, wanted), exported=exported)
+    scope = Scope(data, parameters, pseudo(stack_id), zones=lambda wanted: default_zones(clients, wanted), exported=exported)
     return Prepared(body, data, parameters, scope, template.effective(scope))
 
 
@@ -81,6 +81,16 @@ def zones(clients: Clients, region: str) -> list[str]:
     """Return the names of a Region's availability zones."""
     answer = clients.client("ec2", region).describe_availability_zones()
     return sorted(zone["ZoneName"] for zone in answer["AvailabilityZones"])
+
+
+def default_zones(clients: Clients, region: str) -> list[str]:
+    """Return what Fn::GetAZs does: the zones that have a default subnet; all of them where none has one.
+
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-getavailabilityzones.html
+    """
+    filters = [{"Name": "default-for-az", "Values": ["true"]}]
+    found = clients.client("ec2", region).describe_subnets(Filters=filters)["Subnets"]
+    return sorted({subnet["AvailabilityZone"] for subnet in found}) or zones(clients, region)
 
 
 _LOOKUPS: dict[str, tuple[str, str, str, str]] = {

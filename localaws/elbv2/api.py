@@ -204,9 +204,11 @@ class Api(Service):
     def set_subnets(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
         """SetSubnets."""
         subnets = params.get("Subnets") or [mapping["SubnetId"] for mapping in params.get("SubnetMappings", [])]
-        zones, _ = self._zones(ctx, subnets)
+        zones, vpc = self._zones(ctx, subnets)
         with self.lock:
             description = self._record(ctx, "load_balancers", params["LoadBalancerArn"])["description"]
+            if vpc != description["VpcId"]:
+                raise _other_vpc()
             description["AvailabilityZones"] = zones
             return {"AvailabilityZones": zones, "IpAddressType": description["IpAddressType"]}
 
@@ -540,6 +542,8 @@ class Api(Service):
         if len(zones) < len(found):
             raise ServiceError("InvalidConfigurationRequest", "A load balancer cannot be attached to multiple subnets in the same "
                                                               "Availability Zone")
+        if len({subnet["VpcId"] for subnet in found}) > 1:
+            raise _other_vpc()
         ordered = sorted(found, key=lambda subnet: str(subnet["AvailabilityZone"]))
         return [{"ZoneName": subnet["AvailabilityZone"], "SubnetId": subnet["SubnetId"], "LoadBalancerAddresses": []}
                 for subnet in ordered], found[0]["VpcId"]
@@ -590,6 +594,11 @@ class Api(Service):
         for group, _ in weights(actions):
             for target in self.stores.targets(group).values():
                 target["next_check"] = self.aws.clock.now()
+
+
+def _other_vpc() -> ServiceError:
+    """SetSubnets and CreateLoadBalancer refuse it; AWS's words for it are nowhere documented."""
+    return ServiceError("InvalidConfigurationRequest", "The subnets of a load balancer must all be in its VPC")
 
 
 def _invalid(message: str) -> ServiceError:

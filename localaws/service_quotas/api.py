@@ -1,7 +1,8 @@
 """GetServiceQuota and GetAWSDefaultServiceQuota for the quotas that `make deploy` and `make doctor` look at, at AWS's default values.
 
 Values: https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html, https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/elastic-ip-addresses-eip.html,
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html; vCPUs and builds are more than a new account has.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html,
+https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html; vCPUs and builds are more than a new account has.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _DEFAULTS = {
     ("vpc", "L-FE5A380F"): ("NAT gateways per Availability Zone", 5.0),
     ("ec2", "L-1216C47A"): ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 80.0),
     ("elasticloadbalancing", "L-53DA6B97"): ("Application Load Balancers per Region", 50.0),
+    ("codedeploy", "L-5AD34096"): ("Custom deployment configurations per account", 50.0),
     ("codebuild", "L-9D07B6EF"): ("Concurrently running builds for Linux/Small environment", 2.0),
     ("codebuild", "L-2DC20C30"): ("Concurrently running builds for Linux/Medium environment", 2.0),
     ("codebuild", "L-4DDC4A99"): ("Concurrently running builds for Linux/Large environment", 2.0),

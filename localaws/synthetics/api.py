@@ -355,8 +355,8 @@ def _arn(ctx: Context, name: str) -> str:
 
 
 def _function(canary: dict[str, Any]) -> str:
-    """The name of the function that stands behind a canary on AWS; its log group goes by it."""
-    return f"cwsyn-{canary['name']}-{canary['id']}"
+    """The name of the function that stands behind a canary on AWS; its log group goes by it, with the first 21 characters of the canary's (DeleteCanary)."""
+    return f"cwsyn-{canary['name'][:21]}-{canary['id']}"
 
 
 def _run(name: str, run: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import copy
 import io
 import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -86,7 +86,7 @@ class Behind:
     def describe_security_groups(self, GroupIds: list[str]) -> dict[str, Any]:
         return {"SecurityGroups": [{"GroupId": name} for name in GroupIds]}
 
-    def describe_subnets(self, SubnetIds: list[str]) -> dict[str, Any]:
+    def describe_subnets(self, SubnetIds: Sequence[str] = (), **_: Any) -> dict[str, Any]:
         return {"Subnets": [{"SubnetId": name} for name in SubnetIds]}
 
     def describe_availability_zones(self, **_: Any) -> dict[str, Any]:

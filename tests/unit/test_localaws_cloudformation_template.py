@@ -10,7 +10,7 @@ import pytest
 
 from localaws.cloudformation import template
 from localaws.cloudformation.schema import schemas
-from localaws.cloudformation.stacks import split_url
+from localaws.cloudformation.stacks import default_zones, split_url
 from localaws.cloudformation.template import UNKNOWN, Scope, TemplateError
 
 ROOT = Path(__file__).parents[2]
@@ -185,3 +185,19 @@ def test_every_template_of_the_project_is_understood() -> None:
     assert found
     for path in found:
         schemas("us-east-1").check(template.parse(path.read_text()))
+
+
+@pytest.mark.parametrize(("default", "found"), [("cb", ["us-east-1b", "us-east-1c"]), ("", ["us-east-1a", "us-east-1b", "us-east-1c"])])
+def test_the_zones_of_get_azs_are_those_with_a_default_subnet_or_all(default: str, found: list[str]) -> None:
+    class Ec2:
+        def client(self, service: str, region: str) -> Any:
+            return self
+
+        def describe_availability_zones(self) -> dict[str, Any]:
+            return {"AvailabilityZones": [{"ZoneName": f"us-east-1{letter}"} for letter in "abc"]}
+
+        def describe_subnets(self, Filters: list[dict[str, Any]]) -> dict[str, Any]:
+            assert Filters == [{"Name": "default-for-az", "Values": ["true"]}]
+            return {"Subnets": [{"AvailabilityZone": f"us-east-1{letter}"} for letter in default]}
+
+    assert default_zones(Ec2(), "us-east-1") == found

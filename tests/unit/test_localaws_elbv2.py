@@ -177,7 +177,8 @@ class FakeEc2:
         self.instances = {"i-1": ("10.0.0.1", "running"), "i-2": ("10.0.0.2", "running"), "i-9": ("", "stopped")}
 
     def describe_subnets(self, SubnetIds: list[str]) -> dict[str, Any]:
-        return {"Subnets": [{"SubnetId": each, "AvailabilityZone": f"us-east-1{each[-1]}", "VpcId": "vpc-1"} for each in SubnetIds]}
+        return {"Subnets": [{"SubnetId": each, "AvailabilityZone": f"us-east-1{each[-1]}", "VpcId": "vpc-2" if each.startswith("subnet-2") else "vpc-1"}
+                            for each in SubnetIds]}
 
     def describe_security_groups(self, **_: Any) -> dict[str, Any]:
         return {"SecurityGroups": [{"GroupId": "sg-default"}]}
@@ -265,6 +266,14 @@ def test_names_are_unique_and_checked(api: Api) -> None:
     refused("ValidationError", api, "CreateLoadBalancer", Name="one-zone", Subnets=["subnet-a"])
     group(api)
     refused("DuplicateTargetGroupName", api, "CreateTargetGroup", Name="fleet", Protocol="HTTP", Port=81, VpcId="vpc-1")
+
+
+def test_a_load_balancer_stays_in_its_vpc(api: Api) -> None:
+    made = balancer(api)["LoadBalancerArn"]
+    refused("InvalidConfigurationRequest", api, "SetSubnets", LoadBalancerArn=made, Subnets=["subnet-2a", "subnet-2b"])
+    refused("InvalidConfigurationRequest", api, "CreateLoadBalancer", Name="both", Subnets=["subnet-a", "subnet-2b"])
+    zones = call(api, "SetSubnets", LoadBalancerArn=made, Subnets=["subnet-b", "subnet-c"])["AvailabilityZones"]
+    assert [zone["SubnetId"] for zone in zones] == ["subnet-b", "subnet-c"]
 
 
 def test_what_is_in_use_cannot_be_deleted_and_the_rest_can_twice(api: Api) -> None:

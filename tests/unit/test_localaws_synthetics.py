@@ -240,6 +240,13 @@ def test_a_run_leaves_metrics_log_and_artifacts(trial: Trial) -> None:
     assert left["put_object"]["Body"] == b"fine\n"
 
 
+def test_the_log_of_a_long_name_goes_by_its_first_21_characters(trial: Trial) -> None:
+    trial.call("CreateCanary", **{**NEW, "Name": "abcdefghijklmnop-gamma"})
+    trial.call("StartCanary", Name="abcdefghijklmnop-gamma")
+    trial.tick()
+    assert dict(trial.clients.calls)["create_log_group"]["logGroupName"].startswith("/aws/lambda/cwsyn-abcdefghijklmnop-gamm-")
+
+
 def test_what_the_role_may_not_is_left_out(trial: Trial) -> None:
     trial.clients.denied = {"put_metric_data", "create_log_group", "put_object"}
     trial.call("CreateCanary", **NEW)
