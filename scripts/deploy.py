@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from scripts.core import connection, deployers, packaging, parallel, placeholders, prerequisites, rollout, roots, stacks, world
+from scripts.core import connection, deployers, fixed, packaging, parallel, placeholders, prerequisites, rollout, roots, settings, stacks, world
 from scripts.core.accounts import Accounts
 from scripts.core.changesets import Request
-from scripts.core.errors import BadInput, CommandError
+from scripts.core.errors import BadInput, CommandError, Problem
 from scripts.core.progress import Board
 from scripts.core.recover import Driver
 from scripts.core.roots import Roots
@@ -95,15 +95,22 @@ def _warn_of_ignored_alarms(run: Deploy) -> None:
 
 
 def _lock(run: Deploy) -> None:
-    """Before anything changes: no deployment in progress, in any Region."""
-    environment = run.roots.environment
+    """Before anything changes: no deployment in progress, in any Region, and no value that cannot be changed."""
+    environment, template = run.roots.environment, run.roots.template
 
-    def check(region: str) -> None:
+    def check(region: str) -> list[Problem]:
         stack = stacks.find(run.aws.client("cloudformation", region), environment.stack_name)
         if stack and prerequisites.deployment_groups(stack):
             prerequisites.require_no_deployment(run.aws.client("codedeploy", region), stack, region)
+        return fixed.problems(template, environment, region, stack, settings.effective(template.parameters, environment.parameters_in(region)))
 
-    parallel.all_or_raise({region: partial(check, region) for region in environment.regions}, run.world.clock)
+    found = parallel.all_or_raise({region: partial(check, region) for region in environment.regions}, run.world.clock)
+    _refuse([problem for problems in found.values() for problem in problems], environment.stack_name)
+
+
+def _refuse(problems: Sequence[Problem], name: str) -> None:
+    if problems:
+        raise BadInput(f"{name} cannot be changed like this", problems)
 
 
 def _deploy_needed(run: Deploy) -> None:
@@ -148,20 +155,23 @@ def _request(run: Deploy, region: str) -> Request:
 
 
 def _check_prerequisites(run: Deploy, requests: dict[str, Request]) -> None:
-    problems = []
+    problems, fixed_ones, environment = [], [], run.roots.environment
     for region, request in requests.items():
         arn = request.parameters.get("ConnectionArn")
         if arn:
             connection.status(run.aws.client("codeconnections", region), arn)
         stack = stacks.find(run.aws.client("cloudformation", region), request.stack_name)
+        # Again: by now every reference has its value.
+        fixed_ones += fixed.problems(run.roots.template, environment, region, stack, request.parameters)
         # What a deployed stack uses is counted by the quota already; a change of its network is CloudFormation's to judge.
         if stack is None or stacks.next_step(stack.status) is stacks.Step.REMOVE_REVIEW:
             short, notes = prerequisites.check_quotas(run.aws, region, prerequisites.network_needs(request.parameters))
             problems += short
             for note in notes:
                 run.world.console.line(f"note: {note}")
+    _refuse(fixed_ones, environment.stack_name)
     if problems:
-        raise CommandError("\n".join([f"{run.roots.environment.stack_name} would not fit into the account", *map(str, problems)]))
+        raise CommandError("\n".join([f"{environment.stack_name} would not fit into the account", *map(str, problems)]))
 
 
 def _guard(run: Deploy, request: Request, stack: Stack | None) -> Request:

@@ -2,7 +2,8 @@
 
 With the right to make change sets, CloudFormation says it: one is made for each stack that is there (its templates are uploaded), shown and
 deleted. With read-only rights, or --read-only, it is worked out from the deployed templates, the tree's and the registry's schemas; both say
-which they are. What holds something (a bucket, a key, a table, an address, hosts) and is replaced, or removed and not kept, is marked.
+which they are. What holds something (a bucket, a key, a table, an address, hosts) and is replaced, or removed and not kept, is marked; what a
+deploy refuses is a note.
 Exit codes: 0 shown, whatever it is; 1 it failed, or --fail-on-replacement and something is lost; 2 wrong use.
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.core import accounts, changesets, documents, layout, packaging, parallel, placeholders, references, roots, stacks, world
+from scripts.core import accounts, changesets, documents, fixed, layout, packaging, parallel, placeholders, references, roots, stacks, world
 from scripts.core.accounts import Accounts
 from scripts.core.changes import Change
 from scripts.core.changesets import ChangeSet, Request
@@ -137,6 +138,9 @@ def _root(run: Plan, region: str) -> Section:
 def _section(run: Plan, region: str, wanted: _Wanted) -> Section:
     cloudformation, name = wanted.aws.client("cloudformation", region), wanted.request.stack_name
     stack = stacks.find(cloudformation, name)
+    if wanted.package is not None:
+        refused = fixed.problems(run.roots.template, run.roots.environment, region, stack, wanted.values)
+        wanted = replace(wanted, notes=(*wanted.notes, *(f"a deploy refuses this: {one.name}: {one.reason} Next: {one.next_step}" for one in refused)))
     step = stacks.next_step(stack.status if stack else None)
     if stack is None or step in (Step.CREATE, Step.REMOVE_REVIEW, Step.DELETE_FIRST):
         again = [f"the stack is {stack.status}: a deploy deletes it, and creates it again"] if stack and step is Step.DELETE_FIRST else []

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.core import stacks
+from scripts.core import removal, stacks
 from scripts.core.clock import Clock
 from scripts.core.errors import error_code
 from scripts.core.session import Aws
@@ -65,7 +65,7 @@ def remove(aws: Aws, region: str, project: str, since: datetime, clock: Clock, s
             continue
         for resource in stacks.resources(cloudformation, summary["StackId"]):
             if resource["ResourceType"] == "AWS::Synthetics::Canary" and resource.get("PhysicalResourceId"):
-                _delete_logs(aws.client("logs", region), f"/aws/lambda/cwsyn-{resource['PhysicalResourceId']}-")
+                _delete_logs(aws.client("logs", region), removal.canary_logs(resource["PhysicalResourceId"]))
             if resource["ResourceStatus"] == "DELETE_SKIPPED" and resource.get("PhysicalResourceId"):
                 what = f"{resource['ResourceType']} {resource['PhysicalResourceId']}"
                 reason = _delete_kept(aws, region, resource["ResourceType"], resource["PhysicalResourceId"])

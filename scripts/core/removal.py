@@ -105,7 +105,18 @@ def kept(cloudformation: Any, stack: Stack) -> list[KeptResource]:
                 found += kept(cloudformation, below)
         elif resource["LogicalResourceId"] in policies and physical_id:
             found.append(KeptResource(stack.name, resource["LogicalResourceId"], physical_id, resource["ResourceType"]))
+        elif resource["ResourceType"] == "AWS::Synthetics::Canary" and physical_id:
+            # No resource of the stack: the canary's first run made it.
+            found.append(KeptResource(stack.name, f"{resource['LogicalResourceId']}'s runs", f"{canary_logs(physical_id)}…", "AWS::Logs::LogGroup"))
     return found
+
+
+def canary_logs(name: str) -> str:
+    """What the name of a canary's log group begins with; Synthetics, which makes it, adds an id, and deletes it never.
+
+    Source: https://docs.aws.amazon.com/AmazonSynthetics/latest/APIReference/API_DeleteCanary.html
+    """
+    return f"/aws/lambda/cwsyn-{name[:21]}-"
 
 
 def resource_total(cloudformation: Any, stack: Stack) -> int:

@@ -107,7 +107,7 @@ def stateful_resources_say_what_becomes_of_them(tree: Tree) -> Iterator[str]:
 
 @check
 def nothing_that_a_rollback_needs_expires(tree: Tree) -> Iterator[str]:
-    """Buckets are versioned, repositories immutable, and nothing expires but what the rollback function tagged superseded."""
+    """Buckets are versioned, repositories immutable, and nothing expires but what the rollback function tagged superseded, and what canaries leave."""
     for template in tree.values():
         for name, bucket in template.resources("AWS::S3::Bucket"):
             properties = bucket.get("Properties", {})
@@ -115,7 +115,8 @@ def nothing_that_a_rollback_needs_expires(tree: Tree) -> Iterator[str]:
                 yield f"{template.path}: {name} is not versioned"
             for rule in properties.get("LifecycleConfiguration", {}).get("Rules", []):
                 tagged = rule.get("TagFilters") == [{"Key": "handsoff", "Value": "superseded"}]
-                if set(rule) - {"Id", "Status", "AbortIncompleteMultipartUpload"} and not tagged:
+                of_canaries = rule.get("Prefix") == "canary/"
+                if set(rule) - {"Id", "Status", "AbortIncompleteMultipartUpload"} and not (tagged or of_canaries):
                     yield f"{template.path}: {name} expires objects: {sorted(rule)}"
         for name, repository in template.resources("AWS::ECR::Repository"):
             properties = repository.get("Properties", {})

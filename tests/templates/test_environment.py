@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from template_files import ROOT, walk
 from localaws.cloudformation import template as engine
 from localaws.cloudwatch import engine as cloudwatch
 from localaws.cloudwatch.store import Bucket
+from scripts.core import documents, fixed, removal, templates
 
 FOLDER = ROOT / "templates" / "environment"
 PSEUDO = {"AWS::Region": "us-west-2", "AWS::AccountId": "111122223333", "AWS::Partition": "aws", "AWS::NoValue": engine.NO_VALUE}
@@ -80,6 +82,25 @@ def test_the_composite_names_what_there_is_and_nothing_else() -> None:
 def test_the_canarys_alarm_looks_at_the_minutes_of_its_runs(rate: int, runs: int) -> None:
     alarm = _resolved("environment-alarms", "Canary", CanaryRateMinutes=str(rate), DatapointsToAlarm=str(runs))
     assert int(alarm["EvaluationPeriods"]) == runs * rate + 1
+
+
+def test_the_canary_of_the_longest_names_may_write_its_log() -> None:
+    service, environment = "a" + "b" * 15, "c" * 10
+    role = _resolved("canary", "CanaryRole", ServiceName=service, EnvironmentName=environment, ArtifactBucketName="bucket")
+    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    (written,) = [one["Resource"] for one in statements if one is not engine.NO_VALUE and one["Sid"] == "WriteLogs"]
+    name = _resolved("canary", "Canary", ServiceName=service, EnvironmentName=environment)["Name"]
+    # Synthetics keeps 21 characters of the name: https://docs.aws.amazon.com/AmazonSynthetics/latest/APIReference/API_DeleteCanary.html
+    group = "arn:aws:logs:us-west-2:111122223333:log-group:" + removal.canary_logs(name) + "1234abcd-12ab-34cd-56ef-1234567890ab"
+    assert name == f"{service}-{environment}" and f"/cwsyn-{service}-cccc-1234" in group and fnmatchcase(group, written)
+    assert not fnmatchcase(group.replace(f"cwsyn-{service}-", "cwsyn-another-"), written)
+
+
+def test_what_cannot_be_changed_is_said_to_whoever_fills_it_in() -> None:
+    template = templates.load(ROOT / "templates" / "environment.yaml")
+    document = documents.parse(template.text, "environment.yaml", documents.TemplateLoader)
+    said = {name for name, spec in document["Parameters"].items() if "Cannot be changed once deployed" in " ".join(spec["Description"].split())}
+    assert set(fixed.declared(template)) == said == {"VpcCidr", "ExistingVpcId", "Scheme"}
 
 
 def test_the_canarys_handler_is_where_the_runtime_looks() -> None:

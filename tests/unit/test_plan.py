@@ -105,6 +105,27 @@ def test_what_is_worked_out_is_what_a_change_set_says(place: Place, file: str, f
         assert found[path]["replacement"] in allowed, path
 
 
+@pytest.mark.parametrize(("file", "find", "to", "name"), [
+    ("parameters/gamma.yaml", "Scheme: internet-facing", "Scheme: internal", "Scheme"),
+    ("parameters/gamma.yaml", "VpcCidr: 10.20.0.0/16", "VpcCidr: 10.40.0.0/16", "VpcCidr"),
+])
+def test_what_cannot_be_changed_is_told_and_refused_before_anything_is_begun(place: Place, file: str, find: str, to: str, name: str) -> None:
+    place.edit("parameters/local/gamma.yaml", "CanaryRateMinutes: 1", "CanaryRateMinutes: 0")
+    place.edit(file, find, to)
+    for argv in ((), ("--read-only",)):
+        (note,) = [note for stack in document(place, *argv)["stacks"] for note in stack["notes"] if "a deploy refuses this" in note and "us-east-1" in note]
+        assert f"{name}: it is '{to.split(': ')[1]}', and sample-environment-gamma in us-east-1 was made with '{find.split(': ')[1]}'" in note
+        assert "Next: write" in note and "make destroy ENV=gamma" in note
+    place.aws.called.clear()
+    place.aws.record("codedeploy", "ListDeployments", {"deployments": []})
+    place.aws.record("cloudwatch", "DescribeAlarms", {"CompositeAlarms": []})
+    code, out, errors = place.run(deploy, *GAMMA, "--yes")
+    assert code == 2 and "sample-environment-gamma cannot be changed like this" in errors and f"gamma.yaml: {name}\n" in errors, out + errors
+    assert not {"CreateChangeSet", "PutObject"} & {operation for _, operation in place.aws.called}
+    place.edit(file, to, find)
+    assert place.run(deploy, *GAMMA, "--yes")[0] == 0
+
+
 def test_change_sets_are_deleted_again(place: Place) -> None:
     place.edit("parameters/gamma.yaml", "FleetSize: 2", "FleetSize: 3")
     def left() -> int:

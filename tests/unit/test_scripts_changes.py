@@ -148,6 +148,26 @@ def test_a_caller_whose_policy_names_stacks_sees_every_change_set_whose_stack_is
     assert changesets.nested_reasons(policed, described) == ["Inner: Parameter Size must be a number"]
 
 
+@pytest.mark.parametrize(("parameters", "reason", "sure"), [
+    # Network has the root's own values alone: there is no third zone, whatever exists once the stacks do.
+    ({"VpcCidr": "10.0.0.0/16", "AvailabilityZoneCount": "3"}, "Template error: Fn::Select  cannot select nonexistent value at index 2", True),
+    # Deployment has a list of another stack's, of which there is one stand-in.
+    ({"VpcCidr": "10.0.0.0/16", "FleetAlarmNames": "{{IntrinsicFunction:x}}"}, "Template error: Fn::Select cannot select nonexistent value at index 1", False),
+    ({}, "Template error: Fn::Select cannot select nonexistent value at index 1", False),
+    ({"AvailabilityZoneCount": "3"}, "Parameter x failed to satisfy constraint", False),
+])
+def test_a_selection_that_can_never_be_made_is_no_limit_of_the_preview(parameters: dict[str, str], reason: str, sure: bool) -> None:
+    class Selecting(Hierarchy):
+        def describe_change_set(self, ChangeSetName: str, StackName: str = "", NextToken: str = "") -> dict[str, object]:
+            found = super().describe_change_set(ChangeSetName, StackName, NextToken)
+            if ChangeSetName == "inner":
+                found |= {"StatusReason": reason, "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]}
+            return found
+
+    described = changesets.describe(Selecting(), "root", "the-root")
+    assert changesets._selects_what_is_not_there(Selecting(), described, frozenset({"10.0.0.0/16", "3", "sample"})) is sure
+
+
 def test_a_nested_change_set_that_may_not_be_read_at_all_is_an_error() -> None:
     class Denied(Hierarchy):
         def describe_change_set(self, ChangeSetName: str, StackName: str = "", NextToken: str = "") -> dict[str, object]:

@@ -183,9 +183,16 @@ def test_destroy_shows_what_stays_asks_and_keeps_what_others_use(tmp_path: Path)
             "PhysicalResourceId": "the-logs",
             "ResourceType": "AWS::Logs::LogGroup",
             "ResourceStatus": "CREATE_COMPLETE",
-        }
+        },
+        {
+            "LogicalResourceId": "Canary",
+            "PhysicalResourceId": "abcdefghijklmnop-gamma",
+            "ResourceType": "AWS::Synthetics::Canary",
+            "ResourceStatus": "CREATE_COMPLETE",
+        },
     ]
     assert destroy.main(["--env", "gamma", "--local"], place.world) == 0
+    assert "/aws/lambda/cwsyn-abcdefghijklmnop-gamm-…" in place.recorder.text and "2 resources were kept" in place.recorder.text
     assert "the-logs" in place.recorder.text and "logs outlive" in place.recorder.text
     assert {stack["StackName"]: stack["StackStatus"] for stack in place.cloudformation.stacks.values()} == {
         "sample-release-store": "CREATE_COMPLETE",
