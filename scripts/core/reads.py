@@ -26,5 +26,5 @@ DOCTOR = (*STACKS, *NAME, "ec2:DescribeAvailabilityZones", "ec2:DescribeRegions"
           "elasticloadbalancing:DescribeLoadBalancers", "ec2:DescribeImages", "ec2:DescribeInstanceTypes", "ec2:DescribeInstanceTypeOfferings",
           "ec2:GetEbsDefaultKmsKeyId", "kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListGrants", "ssm:ListDocumentVersions", "ssm:GetParameters",
           "cloudwatch:DescribeAlarms", "cloudwatch:ListDashboards", "synthetics:GetCanary", "synthetics:DescribeRuntimeVersions",
-          "acm:DescribeCertificate", "codeconnections:GetConnection", "iam:GetRole", "iam:GetPolicy", "iam:SimulatePrincipalPolicy",
-          "s3:GetBucketPublicAccessBlock", "s3:GetBucketOwnershipControls")
+          "acm:DescribeCertificate", "codeconnections:GetConnection", "codeconnections:ListConnections", "codedeploy:ListDeploymentConfigs",
+          "iam:GetRole", "iam:GetPolicy", "iam:SimulatePrincipalPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketOwnershipControls")

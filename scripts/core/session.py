@@ -22,7 +22,11 @@ from scripts.core.errors import CommandError, WrongUse
 
 _STANDARD = {"retries": {"mode": "standard", "max_attempts": 6}, "connect_timeout": 10, "read_timeout": 60}
 # Our functions answer an order within their own limit of 120 s; asked a second time meanwhile, they would be given it twice.
-_BY_SERVICE = {"lambda": Config(read_timeout=150, retries={"mode": "standard", "total_max_attempts": 1})}
+# CodeConnections is not in every Region, and where it is not there is nothing to be patient with.
+_BY_SERVICE = {
+    "lambda": Config(read_timeout=150, retries={"mode": "standard", "total_max_attempts": 1}),
+    "codeconnections": Config(retries={"mode": "standard", "total_max_attempts": 3}),
+}
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # AWS::URLSuffix of each partition.
 _DNS_SUFFIXES = {"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn"}

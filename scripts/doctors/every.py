@@ -18,6 +18,7 @@ CHECKS: Mapping[str, Check] = {
     "names": names.taken,
     "quotas": quotas.check,
     "image": hosts.image,
+    "zones": hosts.available,
     "instance type": hosts.instance_type,
     "disk encryption": hosts.disks,
     "agent": hosts.agent,

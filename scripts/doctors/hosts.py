@@ -17,6 +17,7 @@ from scripts.doctors.place import Place
 _NEWEST = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 _KEY_SOURCE = "https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html"
 _DEPRECATED = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html"
+_ZONES = "https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-getavailabilityzones.html"
 _NO_IMAGE = frozenset({"InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable"})
 
 
@@ -146,14 +147,40 @@ def instance_type(place: Place) -> Iterable[Finding]:
     return found
 
 
+def available(place: Place) -> Iterable[Finding]:
+    """There are as many Availability Zones as the environment's own network takes, of those that CloudFormation counts."""
+    wanted = int(place.value("AvailabilityZoneCount") or 0)
+    if place.value("ExistingVpcId") or not wanted:
+        return []
+    found: list[Finding] = []
+    look = f"aws ec2 describe-subnets --region {place.region} --filters Name=default-for-az,Values=true --query Subnets[].AvailabilityZone"
+    with place.reading("the Availability Zones that CloudFormation counts", found, look):
+        there = zones(place)
+        if len(there) >= wanted:
+            return [ok(f"hosts go to {', '.join(there)}")]
+        found.append(
+            fail(
+                f"AvailabilityZoneCount: {wanted} wanted, and CloudFormation counts {len(there)}: {', '.join(there) or 'none'}",
+                "it counts the zones with a default subnet (Fn::GetAZs), and all of them only where none has one: the stack Network would fail",
+                f"aws ec2 create-default-subnet --region {place.region} --availability-zone <zone>, or AvailabilityZoneCount: {max(len(there), 2)} in "
+                f"{place.roots.environment.file}" + ("" if len(there) > 1 else ", and no less: another Region"),
+                _ZONES,
+            )
+        )
+    return found
+
+
 def zones(place: Place) -> list[str]:
-    """The zones that hosts are put into: those of the existing subnets, or the first ones of the Region, as Fn::GetAZs sorts them."""
+    """The zones that hosts are put into: those of the existing subnets, or the first ones that Fn::GetAZs gives (as _ZONES says it)."""
     subnets = [part for part in place.value("ExistingHostSubnetIds").split(",") if part]
     if subnets:
         described = place.once("host subnets", lambda: place.client("ec2").describe_subnets(SubnetIds=subnets)["Subnets"])
         return sorted({subnet["AvailabilityZone"] for subnet in described})
     every = place.once("zones", lambda: place.client("ec2").describe_availability_zones()["AvailabilityZones"])
     usable = sorted(zone["ZoneName"] for zone in every if zone.get("ZoneType", "availability-zone") == "availability-zone" and zone["State"] == "available")
+    filters = [{"Name": "default-for-az", "Values": ["true"]}]
+    default = place.once("default subnets", lambda: place.client("ec2").describe_subnets(Filters=filters)["Subnets"])
+    usable = sorted({subnet["AvailabilityZone"] for subnet in default}) or usable
     return usable[: int(place.value("AvailabilityZoneCount") or len(usable))]
 
 

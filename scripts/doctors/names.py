@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.core import changes, documents, packaging, references, roots, stacks
+from scripts.core import changes, documents, fixed, packaging, references, roots, stacks
 from scripts.core.errors import error_code
 from scripts.core.stacks import Step
 from scripts.doctors.finding import Finding, fail, ok, warn
@@ -29,6 +29,9 @@ def stacks_(place: Place) -> Iterable[Finding]:
         with place.reading(f"the stack {name}", found, f"aws cloudformation describe-stacks --region {place.region} --stack-name {name}"):
             stack = stacks.find(calls.client("cloudformation", place.region), name)
             found.append(_judge(place, name, stack))
+            if name == environment.stack_name:
+                others = fixed.problems(place.roots.template, environment, place.region, stack, place.values)
+                found += [fail(f"{one.name}: {one.reason}", "a deploy refuses it before it begins", one.next_step) for one in others]
     return found
 
 

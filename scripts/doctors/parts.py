@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from scripts.core import connection as connections
 from scripts.core import stacks
@@ -177,6 +177,18 @@ def connection(place: Place) -> Iterable[Finding]:
         return []
     found: list[Finding] = []
     with place.reading("the connection to the repository", found, "console, Developer Tools, Settings, Connections"):
+        try:
+            place.client("codeconnections").list_connections(MaxResults=1)
+        except EndpointConnectionError:
+            # Without a network nothing of the Region answers, and the check of the Region has said so.
+            return [
+                fail(
+                    f"CodeConnections does not answer in {place.region}",
+                    "it is not in every Region that has CodePipeline, and the pipeline's connection and Source action are in its own: the stack would fail",
+                    f"another Region first under regions: in {place.roots.environment.file}, which is the pipeline's home (HomeRegion of the environments)",
+                    "https://docs.aws.amazon.com/general/latest/gr/codeconnections.html",
+                )
+            ]
         stack = place.stack()
         arn = place.value("ConnectionArn") or (stack.outputs.get("ConnectionArn", "") if stack else "")
         if not arn:

@@ -3,7 +3,9 @@
 Codes: Service Quotas, as its console lists them (aws service-quotas list-aws-default-service-quotas --service-code <code>):
 ec2 L-0263D0A3 "EC2-VPC Elastic IPs", L-1216C47A "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances" (vCPUs);
 vpc L-F678F1CE "VPCs per Region", L-FE5A380F "NAT gateways per Availability Zone"; elasticloadbalancing L-53DA6B97 "Application Load
-Balancers per Region"; codebuild L-9D07B6EF, L-2DC20C30, L-4DDC4A99 "Concurrently running builds for Linux/Small, Medium, Large environment".
+Balancers per Region"; codebuild L-9D07B6EF, L-2DC20C30, L-4DDC4A99 "Concurrently running builds for Linux/Small, Medium, Large environment";
+codedeploy L-5AD34096 "Custom deployment configurations per account", in each Region 50 and not adjustable
+(https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html).
 CloudWatch's alarms are not looked at: an environment has about ten, and an account thousands.
 """
 
@@ -26,6 +28,9 @@ _BUILDS = {
     "BUILD_GENERAL1_MEDIUM": ("L-2DC20C30", "Linux/Medium"),
     "BUILD_GENERAL1_LARGE": ("L-4DDC4A99", "Linux/Large"),
 }
+DEPLOYMENT_CONFIGS = 4
+"""Of an environment without a one-box, which has one more: templates/environment/deployment.yaml."""
+_CONFIGS = "L-5AD34096"
 _ASK = "ask for more: aws service-quotas request-service-quota-increase --region {} --service-code {} --quota-code {} --desired-value {}"
 _VCPUS = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html#ec2-on-demand-instances-limits"
 
@@ -49,7 +54,8 @@ def _judge(place: Place, need: Need, used: int) -> Finding:
     if short is None:
         return ok(f"{need.what}: {need.count} needed, {used} of {limit:.0f} in use")
     ask = _ASK.format(place.region, need.service_code, need.quota_code, used + need.count)
-    return fail(f"{need.what}: {short.reason}", "the stack would fail half-way, and be taken back", f"{ask} (or {need.next_step})")
+    do = need.next_step if need.quota_code == _CONFIGS else f"{ask} (or {need.next_step})"
+    return fail(f"{need.what}: {short.reason}", "the stack would fail half-way, and be taken back", do)
 
 
 def _console(place: Place, need: Need) -> str:
@@ -68,6 +74,15 @@ def _network(place: Place) -> list[tuple[Need, Used]]:
         gateways = Need("NAT gateways in a zone", 1, "vpc", "L-FE5A380F", "remove an unused one, or choose Egress: public")
         found.append((gateways, lambda: _gateways(ec2)))
     if "Scheme" in place.values:
+        configs = Need(
+            "custom deployment configurations of CodeDeploy",
+            DEPLOYMENT_CONFIGS + (place.values.get("HasOneBox") == "true"),
+            "codedeploy",
+            _CONFIGS,
+            f"AWS raises it for nobody: delete unused ones (aws deploy list-deployment-configs --region {place.region}), "
+            "or take another Region or account for this environment",
+        )
+        found.append((configs, lambda: _configs(place.client("codedeploy"))))
         balancers = Need("Application Load Balancers", 1, "elasticloadbalancing", "L-53DA6B97", "remove an unused one")
         found.append((balancers, lambda: _balancers(place.client("elbv2"))))
     return found
@@ -82,6 +97,11 @@ def _gateways(ec2: Any) -> int:
     subnets = sorted({item["SubnetId"] for item in there})
     zone = {item["SubnetId"]: item["AvailabilityZone"] for item in ec2.describe_subnets(SubnetIds=subnets)["Subnets"]}
     return max(Counter(zone.get(item["SubnetId"], "") for item in there).values())
+
+
+def _configs(codedeploy: Any) -> int:
+    pages = codedeploy.get_paginator("list_deployment_configs").paginate()
+    return sum(not name.startswith("CodeDeployDefault.") for page in pages for name in page["deploymentConfigsList"])
 
 
 def _balancers(elbv2: Any) -> int:

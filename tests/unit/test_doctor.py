@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from inprocess import PRINCIPAL
-from planning_place import ACCOUNT, Place, Writable
+from planning_place import ACCOUNT, ROOT, Place, Writable
 
 from localaws.ec2.catalogue import Catalogue
 from localaws.service import Service, ServiceError
@@ -19,9 +20,10 @@ from localaws.service_quotas import api as quotas
 from localaws.ssm.api import Api as Ssm
 from localaws.synthetics.api import Api as Synthetics
 from scripts import deploy, doctor
-from scripts.core import reads
+from scripts.core import documents, reads
 from scripts.doctors.every import CHECKS, ONCE
 from scripts.doctors.place import Place as DoctorsPlace
+from scripts.doctors.quotas import DEPLOYMENT_CONFIGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/00000000-0000-0000-0000-000000000000"
@@ -82,7 +84,10 @@ class Account(Place):
         say("ec2", "DescribeAddresses", {"Addresses": []})
         say("ec2", "DescribeNatGateways", {"NatGateways": []})
         say("ec2", "DescribeInstances", {"Reservations": []})
+        say("ec2", "DescribeSubnets", {"Subnets": []})
         say("elbv2", "DescribeLoadBalancers", {"LoadBalancers": []})
+        say("codedeploy", "ListDeploymentConfigs", {"deploymentConfigsList": ["CodeDeployDefault.AllAtOnce"]})
+        say("codeconnections", "ListConnections", {"Connections": []})
         say("iam", "GetRole", {"Role": role()})
         say("cloudwatch", "DescribeAlarms", {"MetricAlarms": [], "CompositeAlarms": []})
         say("cloudwatch", "ListDashboards", {"DashboardEntries": []})
@@ -222,13 +227,19 @@ def network(account: Account, public: str = "ab", hosts: str = "ab", vpc: str = 
     )
 
 
-def stack(account: Account, status: str, name: str = "sample-environment-gamma", service: str = "sample") -> None:
+def subnets(account: Account, letters: str) -> None:
+    """Default subnets in these zones."""
+    found = [{"SubnetId": f"subnet-{letter}", "AvailabilityZone": f"us-east-1{letter}"} for letter in letters]
+    account.answer("ec2", "DescribeSubnets", {"Subnets": found})
+
+
+def stack(account: Account, status: str, name: str = "sample-environment-gamma", service: str = "sample", **parameters: str) -> None:
     described = {
         "StackId": f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/{name}/1",
         "StackName": name,
         "StackStatus": status,
         "CreationTime": NOW,
-        "Parameters": [{"ParameterKey": "ServiceName", "ParameterValue": service}],
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in {"ServiceName": service, **parameters}.items()],
     }
     gone = ServiceError("ValidationError", "Stack with id x does not exist")
     account.answer("cloudformation", "DescribeStacks", lambda params: _or_raise({"Stacks": [described]} if params["StackName"] == name else gone))
@@ -279,6 +290,28 @@ WRONG: list[tuple[str, Wrong, str, str]] = [
         "NAT gateways in a zone: 1 needed, 1 of 1",
     ),
     ("no balancers left", lambda a: a.quota("L-53DA6B97", 0), "fail", "Application Load Balancers: 1 needed, 0 of 0"),
+    (
+        "no deployment configurations left",
+        lambda a: a.answer("codedeploy", "ListDeploymentConfigs", {"deploymentConfigsList": [f"c-{number}" for number in range(47)]}),
+        "fail",
+        "custom deployment configurations of CodeDeploy: 4 needed, 47 of 50 in use",
+    ),
+    ("a default subnet removed", lambda a: subnets(a, "b"), "fail", "AvailabilityZoneCount: 2 wanted, and CloudFormation counts 1: us-east-1b"),
+    (
+        "type not in the zones with default subnets",
+        lambda a: (
+            subnets(a, "bc"),
+            a.answer("ec2", "DescribeInstanceTypeOfferings", {"InstanceTypeOfferings": [{"InstanceType": "t3.small", "Location": "us-east-1b"}]}),
+        ),
+        "fail",
+        "t3.small is not offered in us-east-1c",
+    ),
+    (
+        "another scheme",
+        lambda a: stack(a, "UPDATE_COMPLETE", Scheme="internal"),
+        "fail",
+        "Scheme: it is 'internet-facing', and sample-environment-gamma in us-east-1 was made with 'internal'",
+    ),
     (
         "no vCPUs left",
         lambda a: (a.quota("L-1216C47A", 10), a.answer("ec2", "DescribeInstances", running(instance("m5.xlarge")))),
@@ -426,6 +459,11 @@ RIGHT: list[tuple[str, Wrong]] = [
     ("existing network", network),
     ("role may be made", lambda a: no_role(a, "allowed")),
     ("no canary, whatever its runtime", lambda a: a.set(CanaryRateMinutes="0", CanaryRuntime="syn-python-selenium-1.0")),
+    ("a zone without a default subnet, and enough with one", lambda a: subnets(a, "bc")),
+    (
+        "as many deployment configurations as there may be",
+        lambda a: a.answer("codedeploy", "ListDeploymentConfigs", {"deploymentConfigsList": [f"c-{number}" for number in range(46)]}),
+    ),
     ("reserved addresses fit", lambda a: a.set(Egress="one-nat")),
     (
         "spot and other families take no vCPU of the quota",
@@ -510,6 +548,25 @@ def test_a_pipeline_is_asked_for_builds_and_its_connection(account: Account) -> 
     assert bad(account.examine("pipeline", 1)) == [f"fail: ConnectionArn: there is no {CONNECTION}", "warn: builds at once (Linux/Small): only one may run"]
 
 
+def test_a_region_without_codeconnections_is_no_home(account: Account) -> None:
+    def nobody(params: dict[str, Any]) -> Any:
+        raise EndpointConnectionError(endpoint_url="https://codeconnections.us-east-1.amazonaws.com")
+
+    for name in ("gamma", "prod"):
+        path = account.root / f"parameters/local/{name}.yaml"
+        path.write_text(path.read_text(encoding="utf-8").replace("\nregions: [us-east-1]", ""), encoding="utf-8")
+    account.answer("codeconnections", "ListConnections", nobody)
+    found = account.examine("pipeline", 1)
+    assert bad(found) == ["fail: CodeConnections does not answer in us-east-1"] and "another Region first under regions:" in found[0]["do"]
+
+
+def test_an_environment_has_as_many_deployment_configurations_as_its_template() -> None:
+    text = (ROOT / "templates/environment/deployment.yaml").read_text(encoding="utf-8")
+    resources = documents.parse(text, "deployment.yaml", documents.TemplateLoader)["Resources"].values()
+    conditions = [one.get("Condition") for one in resources if one["Type"] == "AWS::CodeDeploy::DeploymentConfig"]
+    assert (conditions.count(None), conditions.count("HasOneBox")) == (DEPLOYMENT_CONFIGS, 1) and len(conditions) == DEPLOYMENT_CONFIGS + 1
+
+
 def test_a_deployed_environment_takes_nothing_more_and_its_store_is_looked_at(account: Account) -> None:
     code, _, errors = account.run(deploy, "--env", "gamma", "--yes")
     assert code == 0, errors
@@ -574,6 +631,7 @@ def test_every_check_has_a_case_in_which_it_finds_something(account: Account) ->
         "disk encryption",
         "agent",
         "network",
+        "zones",
         "canary",
         "connection",
         "release store",
