@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --shard and --resume (`make test-all`)."""
     parser.addoption("--shard", default="1/1", help="K/N: only every N-th end-to-end case, from the K-th on")
     parser.addoption("--resume", action="store_true", help="leave out end-to-end cases that passed since the last whole run")
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores Ctrl-C, and so would every command that a case starts and interrupts: it is inherited."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -51,3 +51,12 @@ def test_a_look_at_some_of_them_forgets_nothing(tree: Path, some: tuple[str, ...
 def test_shards_are_all_of_it_and_nothing_twice(tree: Path) -> None:
     assert "2 passed, 1 deselected" in ran(tree, "tests/local", "--shard", "1/2")
     assert "1 passed, 2 deselected" in ran(tree, "tests/local", "--shard", "2/2")
+
+
+def test_commands_can_be_interrupted_although_a_background_job_began_it(tree: Path) -> None:
+    (tree / "tests/local/test_cases.py").write_text(
+        "import signal, subprocess\n\n\ndef test_it():\n    process = subprocess.Popen(['sleep', '60'])\n"
+        "    process.send_signal(signal.SIGINT)\n    assert process.wait(30) == -signal.SIGINT\n")
+    done = subprocess.run(["sh", "-c", "trap '' INT; exec \"$0\" -m pytest -p no:cacheprovider tests/local", sys.executable],
+                          cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
