@@ -218,7 +218,7 @@ class Emulator:
             context = self._evaluator.EvalContext(
                 principal_arn=principal.arn, principal_type=principal.type, principal_account=principal.account, action=action,
                 resource_arn=resource, region=ctx.region, service_context={k.lower(): v for k, v in (keys or {}).items()},
-                principal_keys={**principal.keys, **via})
+                principal_keys={**principal.keys, **via}, secure_transport=True)  # what no request brought (background work) comes by TLS, too
             result = self._evaluator.evaluate(context, principal.policies, *principal.limits)
             kind = "resource" if result.decision == "Allow" else "identity"  # where the permission is missing, if it is
             namespace = action.split(":")[0]

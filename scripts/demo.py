@@ -142,13 +142,21 @@ class Demonstration:
             return dict(json.load(response))
 
     def _complete_connection(self) -> None:
-        """Wait until a connection is PENDING, then do what a person does in the console."""
+        """Wait until a connection is PENDING and the pipeline failed for want of it, as before any person is there; then do what one does in the console."""
+        name = self.settings["pipeline"].service
         for _ in range(600):
             found = self.aws.client("codeconnections", self.region).list_connections()["Connections"]
-            if any(one["ConnectionStatus"] == "PENDING" for one in found):
+            if any(one["ConnectionStatus"] == "PENDING" for one in found) and self._has_failed(name):
                 subprocess.run(shlex.split(self.options.complete_connection), check=False, stdout=subprocess.DEVNULL)
                 return
             time.sleep(1)
+
+    def _has_failed(self, pipeline: str) -> bool:
+        try:
+            found = self.aws.client("codepipeline", self.region).list_pipeline_executions(pipelineName=pipeline)["pipelineExecutionSummaries"]
+        except ClientError:  # it is not there yet
+            return False
+        return bool(found) and all(one["status"] == "Failed" for one in found)
 
     def places_of(self, environment: str) -> list[environments.Place]:
         """The Regions of an environment, its first one first."""

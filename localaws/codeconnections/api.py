@@ -28,8 +28,12 @@ class Api(Service):
         self._fingerprints: dict[str, str] = {}
 
     def permissions(self, operation: str, params: dict[str, Any], ctx: Context) -> Iterable[tuple[str, str]]:
-        """Connections are named by their ARN (Service Authorization Reference, AWS CodeConnections)."""
-        return [(f"{self.iam}:{operation}", params.get("ConnectionArn") or params.get("ResourceArn") or "*")]
+        """Connections are named by their ARN, whose prefix is the action's, too: those of before July 2024 keep the old one.
+
+        Sources: Service Authorization Reference, AWS CodeConnections; https://docs.aws.amazon.com/dtconsole/latest/userguide/rename.html
+        """
+        arn = params.get("ConnectionArn") or params.get("ResourceArn") or "*"
+        return [(f"{'codestar-connections' if ':codestar-connections:' in arn else self.iam}:{operation}", arn)]
 
     # Operations
 

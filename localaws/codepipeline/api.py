@@ -71,6 +71,7 @@ class Api(Service):
                 raise ServiceError("PipelineNameInUseException", f"A pipeline with the name '{name}' already exists in account '{ctx.account}'")
             pipeline = engine.new_pipeline(declaration, self._arn(ctx, name), self.aws.clock.now())
             pipeline["tags"] = list(params.get("tags", []))
+            pipeline["hears"] = self._available(declaration)
             pipelines[name] = pipeline
             answer = copy.deepcopy(engine.structure_of(pipeline))
         self._repositories_of(declaration)
@@ -84,6 +85,7 @@ class Api(Service):
         self._change(ctx, declaration["name"], lambda p, now: engine.update(p, declaration, now))
         self._repositories_of(declaration)
         with self.lock:
+            self._pipeline(ctx, declaration["name"])["hears"] = self._available(declaration)
             return {"pipeline": copy.deepcopy(engine.structure_of(self._pipeline(ctx, declaration["name"])))}
 
     def get_pipeline(self, ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -235,11 +237,15 @@ class Api(Service):
     # What other services of the local AWS tell and ask in process
 
     def on_push(self, repository: str, branch: str, commit: Commit, changed: list[str]) -> None:
-        """Start the pipelines that a push to a repository's branch triggers, through connections that are AVAILABLE."""
+        """Start the pipelines that a push to a repository's branch triggers, through connections that are AVAILABLE.
+
+        And were so when the pipeline was made or last changed: one that was given a PENDING connection "is not triggered" (AWS CodePipeline User Guide,
+        doc_source/action-reference-CodestarConnectionSource.md of awsdocs/aws-codepipeline-user-guide).
+        """
         for account, region in self.stores.scopes():
             with self.lock:
-                declared = {name: engine.structure_of(p) for name, p in self.stores.at(account, region)["pipelines"].items()}
-            for name, declaration in declared.items():
+                declared = {name: (engine.structure_of(p), p.get("hears")) for name, p in self.stores.at(account, region)["pipelines"].items()}
+            for name, (declaration, hears) in declared.items():
                 source = triggers.triggered_by(declaration, repository, branch, changed)
                 if source is None:
                     continue
@@ -247,6 +253,10 @@ class Api(Service):
                 connections: Any = self.aws.services["codeconnections"]
                 connection = connections.find(action["configuration"]["ConnectionArn"])
                 if connection is None or connection["ConnectionStatus"] != "AVAILABLE":
+                    continue
+                # A state that an older local AWS left does not say.
+                if hears is not None and connection["ConnectionArn"] not in hears:
+                    log.info("%s does not hear of the push: its connection was not AVAILABLE when it was made or last changed", name)
                     continue
                 detail = {"providerType": connection["ProviderType"], "fullRepositoryName": repository, "branchName": branch,
                           "commitId": commit.id, "commitMessage": commit.message, "authorDisplayName": commit.author,
@@ -512,6 +522,12 @@ class Api(Service):
         except ServiceError:
             self.aws.authorize(ctx, "codestar-connections:PassConnection", connection_arn,
                                {"codestar-connections:PassedToService": PRINCIPAL})
+
+    def _available(self, declaration: Record) -> list[str]:
+        """The connections of a declaration that are AVAILABLE now: through these pushes will be heard."""
+        connections: Any = self.aws.services["codeconnections"]
+        found = [connections.find(action["configuration"]["ConnectionArn"]) for action in triggers.source_actions(declaration)]
+        return [one["ConnectionArn"] for one in found if one and one["ConnectionStatus"] == "AVAILABLE"]
 
     def _repositories_of(self, declaration: Record) -> None:
         """A provider has the repositories that a pipeline names; here they come into being now, so that there is something to push to."""

@@ -25,12 +25,14 @@ def role_context(clients: Clients, region: str) -> Context:
     return Context(clients.account, region, arn, str(clients.credentials()["AccessKeyId"]))
 
 
-def put(clients: Clients, region: str, bucket: str, key: str, body: bytes, kms_key: str | None) -> None:
+def put(clients: Clients, region: str, bucket: str, key: str, body: bytes, kms_key: str | None, acl: str | None = None) -> None:
     """Put an object, encrypted with KMS (the account's aws/s3 key without `kms_key`). Raises ClientError, AccessDenied included."""
-    encryption = {"ServerSideEncryption": "aws:kms"}
+    more = {"ServerSideEncryption": "aws:kms"}
     if kms_key:
-        encryption["SSEKMSKeyId"] = kms_key
-    clients.client("s3", region).put_object(Bucket=bucket, Key=key, Body=body, **encryption)
+        more["SSEKMSKeyId"] = kms_key
+    if acl:
+        more["ACL"] = acl
+    clients.client("s3", region).put_object(Bucket=bucket, Key=key, Body=body, **more)
 
 
 def get(clients: Clients, region: str, bucket: str, key: str, version: str | None = None) -> tuple[bytes, dict[str, Any]]:

@@ -17,9 +17,9 @@ def check(case: Case) -> Match | None:
         return None
     arn = connection.arn if connection else action.configuration.get("ConnectionArn", "") if action else ""
     region = arn.split(":")[3] if arn.count(":") >= 5 else case.region
-    start = f"start a release: aws codepipeline start-pipeline-execution --name {case.service}"
+    start = "run make deploy ENV=pipeline: it lets the pipeline hear of pushes, and starts the release"
     fix = [f"Complete it, as someone who may install the provider's app: {CONSOLE.format(region=region)} (choose it, then Update pending connection)",
-           signs.again(case, action) if action else f"Then {start}"]
+           f"Then {start}"]
     done = now == "AVAILABLE"
     return Match("certain" if now else "likely", signs.place(action) if action else "Source",
                  (f"connection {arn} {'was PENDING, and is AVAILABLE now' if done else 'is PENDING'}", *([signs.said(action)] if action else [])),

@@ -16,8 +16,9 @@ NOT_AUTHORIZED = re.compile(
 _BUCKET = re.compile(r"S3(?: artifact)? bucket (?:named )?['<]?([a-z0-9][a-z0-9.-]+[a-z0-9])")
 _NO_CONNECTION = re.compile(r"Unable to use Connection: (\S+?)\.? The provided role does not have sufficient permissions")
 _S3_DENIED = re.compile(r"provided role does not have (?:sufficient )?permissions|permissions required to access the Amazon S3 bucket"
-                        r"|is getting S3 access denied|Amazon S3; Status Code: 403")
-"""The page "Troubleshooting CodePipeline" has its title from the third; the others are in AWS re:Post's article on access denied."""
+                        r"|is getting S3 access denied|Amazon S3; Status Code: 403|Upload to S3 failed with the following error: Access Denied")
+"""The page "Troubleshooting CodePipeline" has its title from the third; the last is what a connection's source says (aws-cdk issue 13557); the others are in
+AWS re:Post's article on access denied."""
 _SERVICE = re.compile(r"^(?:codepipeline\.amazonaws\.com|CodePipeline|AWSCodePipeline)$")
 PIPELINE_TYPE = "AWS::CodePipeline::Pipeline"
 

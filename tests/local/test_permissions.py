@@ -107,6 +107,7 @@ _USE = ("codeconnections:UseConnection", "codestar-connections:UseConnection")
 @pytest.mark.parametrize(("taken", "stage"), [
     pytest.param(_USE, "Source", id="codeconnections:UseConnection"),
     pytest.param(("s3:PutObject",), "Source", id="s3:PutObject", marks=_EVERY),
+    pytest.param(("s3:PutObjectAcl",), "Source", id="s3:PutObjectAcl", marks=_EVERY),
     pytest.param(("kms:GenerateDataKey",), "Source", id="kms:GenerateDataKey", marks=_EVERY),
     pytest.param(("codebuild:StartBuild",), "Build", id="codebuild:StartBuild", marks=_EVERY),
     pytest.param(("codebuild:BatchGetBuilds",), "Build", id="codebuild:BatchGetBuilds", marks=_EVERY),

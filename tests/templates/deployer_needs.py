@@ -45,7 +45,6 @@ NOT_NEEDED = {
     r"cloudformation:SetStackPolicy": "a nested stack's own policy",
     r"codedeploy:(CreateDeployment|StopDeployment|GetApplicationRevision|RegisterApplicationRevision|RegisterOnPremisesInstance)":
         "Deployment and on-premises instances: releases are the pipeline's",
-    r"codepipeline:(Disable|Enable)StageTransition": "DisableInboundStageTransitions",
     r"cognito-idp:.*": "listeners that log users in",
     r"dynamodb:(AssociateTableReplica|CreateTableReplica|ImportTable)": "global tables and imports",
     r"dynamodb:(BatchWriteItem|DeleteItem|GetItem|PutItem|Query|Scan|UpdateItem)": "replicas and imports: the records are the functions'",

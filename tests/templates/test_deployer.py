@@ -114,6 +114,15 @@ def _arn(service: str, rest: str) -> str:
     ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/sample-environment-gamma-Fleet-HostRole-1", VIA),
     ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/sample-environment-gamma-Fleet-HostRole-1", {"iam:PassedToService": "ec2.amazonaws.com"}),
     ("sts:AssumeRole", "arn:aws:iam::444455556666:role/sample-deployer", {}),
+    ("codeconnections:GetConnection", _arn("codeconnections", "connection/1"), {}),
+    # Of before July 2024.
+    ("codestar-connections:GetConnection", _arn("codestar-connections", "connection/1"), {}),
+    # Once the connection is completed, by the command itself: with its role and its connection.
+    ("codepipeline:UpdatePipeline", _arn("codepipeline", "sample"), {}),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/sample-pipeline-Access-1-PipelineRole-1", {"iam:PassedToService": "codepipeline.amazonaws.com"}),
+    ("codestar-connections:PassConnection", _arn("codestar-connections", "connection/1"), {}),
+    # The handlers of the pipeline's type.
+    ("codepipeline:DisableStageTransition", _arn("codepipeline", "sample/OneBox"), VIA),
 ])
 def test_it_may(action: str, resource: str, keys: dict[str, Any]) -> None:
     assert _may(action, resource, keys)
@@ -141,6 +150,9 @@ def test_it_may(action: str, resource: str, keys: dict[str, Any]) -> None:
     pytest.param("codedeploy:CreateDeployment", _arn("codedeploy", "deploymentgroup:sample-environment-prod-D/sample-F"), {}, id="releasing to prod"),
     pytest.param("lambda:InvokeFunction", _arn("lambda", "function:sample-pipeline-Control-RollbackFunction-1"), {}, id="the rollback function"),
     pytest.param("lambda:UpdateFunctionCode", _arn("lambda", "function:sample-pipeline-Control-RollbackFunction-1"), {}, id="code, by hand"),
+    pytest.param("codepipeline:UpdatePipeline", _arn("codepipeline", "other"), {}, id="another service's pipeline"),
+    pytest.param("codepipeline:EnableStageTransition", _arn("codepipeline", "sample/OneBox"), {}, id="the door of prod, by hand"),
+    pytest.param("codepipeline:EnableStageTransition", _arn("codepipeline", "other/OneBox"), VIA, id="another service's door"),
     pytest.param("secretsmanager:GetSecretValue", _arn("secretsmanager", "secret:sample-x"), VIA, id="a secret"),
     pytest.param("ssm:GetParameters", _arn("ssm", "parameter/other/gamma/app/X"), VIA, id="another service's configuration"),
     pytest.param("ssm:CreateAssociation", _arn("ssm", "document/AWS-RunShellScript"), VIA, id="a command on hosts"),

@@ -81,6 +81,13 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     assert api.list_connections(elsewhere, {})["Connections"] == []
 
 
+@pytest.mark.parametrize("prefix", ["codeconnections", "codestar-connections"])
+def test_an_actions_prefix_is_that_of_the_connections_arn(tmp_path: Path, prefix: str) -> None:
+    api, _ = service(tmp_path)
+    arn = f"arn:aws:{prefix}:us-east-1:000000000000:connection/abc"
+    assert list(api.permissions("GetConnection", {"ConnectionArn": arn}, CALLER)) == [(f"{prefix}:GetConnection", arn)]
+
+
 @pytest.mark.parametrize("name", ["sample", "../etc/passwd", "acme/..", "/acme/sample", "acme//sample", ""])
 def test_a_name_that_is_none_makes_no_folder(tmp_path: Path, name: str) -> None:
     api, _ = service(tmp_path)

@@ -168,7 +168,7 @@ def test_a_push_goes_through_build_and_deployment(tmp_path: Path) -> None:
     (started,) = world.outside.started
     source = world.action("Source")["output"]["outputArtifacts"][0]["s3location"]
     assert source["key"].startswith("pipe/Source/")
-    assert world.outside.puts == [{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}]
+    assert world.outside.puts == [{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY, "ACL": "bucket-owner-full-control"}]
     assert started["sourceVersion"] == f"arn:aws:s3:::store/{source['key']}"
     assert started["artifactsOverride"]["location"] == "store"
     assert started["environmentVariablesOverride"] == [{"name": "C", "value": commit}]
@@ -234,6 +234,35 @@ def test_each_permission_that_the_role_lacks_fails_its_action_with_role_and_acti
     assert error["code"] == "PermissionError"
     assert "assumed-role/pipe" in error["message"]
     assert method in error["message"]
+
+
+def test_the_source_is_put_with_an_acl_that_the_role_must_be_allowed_to_set(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.create()
+    world.aws.denied.add("s3:PutObjectAcl")
+    world.push("a.txt", "x")
+    assert world.error("Source")["message"].startswith("[GitHub] Upload to S3 failed with the following error: ")
+    assert "assumed-role/pipe/s is not authorized to perform: s3:PutObjectAcl on resource: arn:aws:s3:::store/pipe/Source/" in world.error("Source")["message"]
+    assert world.outside.objects == {}
+
+
+def test_pushes_are_heard_through_connections_that_were_completed_before_the_pipeline_was_made_or_changed(tmp_path: Path) -> None:
+    world = World(tmp_path, complete=False)
+    world.create()
+    world.connections.complete(world.arn)
+    world.push("a.txt", "not heard")
+    assert [world.latest()["trigger"]["triggerType"], world.latest()["status"]] == ["CreatePipeline", "Failed"]
+    world.api.update_pipeline(CALLER, {"pipeline": world.api.get_pipeline(CALLER, {"name": "pipe"})["pipeline"]})
+    world.push("b.txt", "heard")
+    assert world.latest()["trigger"]["triggerType"] == "WebhookV2"
+    pending = world.connections.create_connection(CALLER, {"ConnectionName": "other", "ProviderType": "GitHub"})["ConnectionArn"]
+    declaration = world.declaration()
+    declaration["stages"][0]["actions"][0]["configuration"]["ConnectionArn"] = pending
+    world.api.update_pipeline(CALLER, {"pipeline": declaration})
+    world.connections.complete(pending)
+    heard = world.latest()["pipelineExecutionId"]
+    world.push("c.txt", "not heard through the new one")
+    assert world.latest()["pipelineExecutionId"] == heard
 
 
 def test_the_connection_asks_for_permission_under_either_prefix(tmp_path: Path) -> None:

@@ -84,6 +84,17 @@ def test_a_key_policy_must_allow_too(ministack: emulator.Emulator, monkeypatch: 
         ministack.authorize(ctx, "kms:Decrypt", KEY, {"kms:ViaService": f"ecr.{REGION}.amazonaws.com"})
 
 
+def test_what_no_request_brought_comes_by_tls(ministack: emulator.Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service asks in a thread of its own, on a role's behalf."""
+    ctx = caller(ministack, role(ministack, "writer", policy=[{"Effect": "Allow", "Action": "s3:PutObjectAcl", "Resource": "arn:aws:s3:::store/*"}]))
+    tls = {"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}
+    monkeypatch.setattr(ministack._evaluator, "_resource_policy", lambda service, arn: (json.dumps(tls), ACCOUNT))
+    ministack._evaluator.pin_request_origin("127.0.0.1", False)
+    ministack.authorize(ctx, "s3:PutObjectAcl", "arn:aws:s3:::store/key")
+    with pytest.raises(ServiceError, match="s3:PutObjectAcl on resource: arn:aws:s3:::other/key"):
+        ministack.authorize(ctx, "s3:PutObjectAcl", "arn:aws:s3:::other/key")
+
+
 @pytest.mark.parametrize(("target", "body", "arn"), [
     ("Logs_20140328.CreateLogStream", {"logGroupName": "g", "logStreamName": "s"}, f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:g:log-stream:s"),
     ("AmazonSSM.GetParametersByPath", {"Path": "/a/b/"}, f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/a/b"),

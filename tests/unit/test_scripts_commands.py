@@ -334,6 +334,15 @@ class FakePipeline:
         build = {"stageName": "Build", **({"latestExecution": {"status": "Succeeded"}} if self.later else {})}
         return {"stageStates": [{"stageName": "Source", "latestExecution": {"status": "Failed"}, "actionStates": [action]}, build]}
 
+    def list_pipeline_executions(self, pipelineName: str, maxResults: int) -> dict[str, Any]:
+        return {"pipelineExecutionSummaries": [{"pipelineExecutionId": "e-0", "status": "Failed", "trigger": {"triggerType": "CreatePipeline"}}]}
+
+    def get_pipeline(self, name: str) -> dict[str, Any]:
+        return {"pipeline": {"name": name}, "metadata": {}}
+
+    def update_pipeline(self, pipeline: dict[str, Any]) -> dict[str, Any]:
+        return {"pipeline": pipeline}
+
     def start_pipeline_execution(self, name: str) -> dict[str, str]:
         self.started += 1
         return {"pipelineExecutionId": "e-1"}

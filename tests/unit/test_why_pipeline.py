@@ -95,6 +95,8 @@ def test_a_pending_connection(tmp_path: Path) -> None:
     assert verdict.first.match.certainty == "certain" and pipe.arn in verdict.first.match.evidence[0]
     pipe.connections.complete(pipe.arn)
     assert pipe.verdict().first.title == "The connection was pending when the release came, and is completed now"  # type: ignore[union-attr]
+    assert "make deploy ENV=pipeline" in pipe.verdict().first.match.fix[0]  # type: ignore[union-attr]
+    pipe.api.update_pipeline(CALLER, {"pipeline": pipe.api.get_pipeline(CALLER, {"name": "sample"})["pipeline"]})
     pipe.push()
     assert pipe.case().about == "nothing"
 
@@ -188,6 +190,7 @@ def test_an_actions_role_that_cannot_be_assumed(tmp_path: Path) -> None:
     ("Unable to access the artifact with Amazon S3 object key 'sample/Release/abc' located in the Amazon S3 artifact bucket 'store'. The provided role does "
      "not have sufficient permissions.", "permission-artifact-bucket"),
     (f"CodePipeline service role arn:aws:iam::{ACCOUNT}:role/pipe is getting S3 access denied for the S3 bucket store", "permission-artifact-bucket"),
+    ("[GitHub] Upload to S3 failed with the following error: Access Denied", "permission-artifact-bucket"),
     ("Unable to use Connection: arn:aws:codestar-connections:us-east-1:1:connection/1. The provided role does not have sufficient permissions.",
      "permission-connection"),
     (f"arn:aws:iam::{ACCOUNT}:role/pipe is not authorized to perform AssumeRole on role arn:aws:iam::{ACCOUNT}:role/gamma-deploy",
