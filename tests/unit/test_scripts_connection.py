@@ -123,4 +123,3 @@ def test_while_it_is_pending_and_nobody_waits_it_says_what_is_left(tmp_path: Pat
     told = complete(world, wait_seconds=0)
     assert "Update pending connection" in told and "a push may start nothing" in told
     assert version(world) == 1
-
