@@ -105,7 +105,7 @@ def _list(value: Any) -> list[str]:
 def _read(root: Path, file: str) -> dict[str, Any]:
     document = documents.read(root / file, documents.TextLoader, root) or {}
     if not isinstance(document, dict):
-        raise WrongUse(f"{file} is not a mapping", "it must hold keys such as template: and parameters:")
+        raise WrongUse(f"{file} is not a mapping", "it must hold keys such as template: and parameters:", "write them, or restore the file")
     problems = [
         Problem(f"{file}: {key}", "there is no such key" + did_you_mean(key, _KEYS), f"the keys are {', '.join(_KEYS)}")
         for key in document
