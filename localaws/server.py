@@ -49,6 +49,7 @@ _SERVICES = (
     ("service_quotas", "servicequotas", "ServiceQuotasV20190624"),
 )
 _EXTENSIONS = (("ec2", "ec2"), ("ssm", "ssm"), ("ecr", "ecr"))
+_CLEARINGS = 20
 _COMMANDS = ("codedeploy-commands", "CodeDeployCommandService_v20141006")
 
 
@@ -396,18 +397,28 @@ def engine() -> docker.DockerClient:
 
 
 def clear(client: docker.DockerClient, name: str) -> list[str]:
-    """Remove every container, volume and network that carries the label of the local AWS `name`; return what was removed."""
+    """Remove every container, volume and network that carries the label of the local AWS `name`; return what was removed.
+
+    A command that was killed may have had the engine begin a container: it comes once the others are gone, and holds the network.
+    """
     query = {"label": f"{LABEL}={name}"}
     removed = []
-    for container in client.containers.list(all=True, filters=query):
-        container.remove(force=True, v=True)
-        removed.append(f"container {container.name}")
-    for volume in client.volumes.list(filters=query):
-        volume.remove(force=True)
-        removed.append(f"volume {volume.name}")
-    for network in client.networks.list(filters=query):
-        network.remove()
-        removed.append(f"network {network.name}")
+    for left in reversed(range(_CLEARINGS)):
+        try:
+            for container in client.containers.list(all=True, filters=query, ignore_removed=True):
+                container.remove(force=True, v=True)
+                removed.append(f"container {container.name}")
+            for volume in client.volumes.list(filters=query):
+                volume.remove(force=True)
+                removed.append(f"volume {volume.name}")
+            for network in client.networks.list(filters=query):
+                network.remove()
+                removed.append(f"network {network.name}")
+            return removed
+        except docker.errors.APIError as error:
+            if not left:
+                raise StartError(f"what carries the label {LABEL}={name} cannot be removed ({error.explanation}). Next: the same command again") from error
+            time.sleep(1)
     return removed
 
 
