@@ -243,9 +243,10 @@ def _usage(options: server.Options) -> int:
 def _reset(options: server.Options) -> int:
     """Stop the local AWS and remove all of it: state, hosts, networks."""
     _stop(options)
+    # First, so that nothing of it comes up again where the engine holds on to something.
+    server.wipe(options.state_dir)
     for removed in server.clear(server.engine(), options.name):
         print(f"removed {removed}")
-    server.wipe(options.state_dir)
     print("local AWS: nothing of it is left")
     return 0
 

@@ -417,7 +417,8 @@ def clear(client: docker.DockerClient, name: str) -> list[str]:
             return removed
         except docker.errors.APIError as error:
             if not left:
-                raise StartError(f"what carries the label {LABEL}={name} cannot be removed ({error.explanation}). Next: the same command again") from error
+                raise StartError(f"what carries the label {LABEL}={name} cannot be removed ({error.explanation}). "
+                                 "Next: the same command again; if it stays so, the engine has lost count, and restarting it helps") from error
             time.sleep(1)
     return removed
 
