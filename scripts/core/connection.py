@@ -77,20 +77,22 @@ def complete(aws: Aws, region: str, stack: Stack, console: Console, clock: Clock
 
 
 def _let_hear(codepipeline: Any, name: str, was_pending: bool, console: Console) -> None:
-    """Update the pipeline with what it is already, unless a push has started it: then it hears.
+    """Update the pipeline with what it is already, unless a push has started it since its last update: then it hears, by the connection that it has now.
 
     Not while an execution goes on, which the change would end as Cancelled (API reference, PipelineExecution).
     """
     executions = pipelines.executions(codepipeline, name, _EXECUTIONS)[0]
-    if not was_pending and any(execution.trigger.startswith("Webhook") for execution in executions):
+    found = codepipeline.get_pipeline(name=name)
+    updated = found["metadata"]["updated"].timestamp()
+    if not was_pending and any(execution.trigger.startswith("Webhook") and (execution.started or 0) > updated for execution in executions):
         return
     going_on = [execution.id for execution in executions if execution.status in pipelines.GOING_ON]
     if going_on:
-        console.line(f"No push has started {name} yet. Should one start nothing, run this again once execution {going_on[0]} has ended.")
+        console.line(f"No push has started {name} since it was last updated. Should one start nothing, run this again once execution {going_on[0]} has ended.")
         return
     # GetPipeline's answer without `metadata`; the API takes no tags here, and keeps them.
-    codepipeline.update_pipeline(pipeline=codepipeline.get_pipeline(name=name)["pipeline"])
-    console.line(f"No push has started {name} yet; updated it unchanged, so that it hears of pushes through the connection.")
+    codepipeline.update_pipeline(pipeline=found["pipeline"])
+    console.line(f"No push has started {name} since it was last updated; updated it unchanged, so that it hears of pushes through the connection.")
 
 
 def _wait(connections: Any, arn: str, console: Console, clock: Clock, wait_seconds: float) -> None:

@@ -103,6 +103,19 @@ def test_a_pipeline_that_a_push_has_started_stays_as_it_is(tmp_path: Path) -> No
     assert version(world) == 1
 
 
+def test_another_connection_is_heard_once_it_is_completed_though_pushes_came_by_the_one_before(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.create()
+    assert heard(world)
+    world.build_done("FAILED")
+    world.arn = world.connections.create_connection(CALLER, {"ConnectionName": "another", "ProviderType": "GitHub"})["ConnectionArn"]
+    world.api.update_pipeline(CALLER, {"pipeline": world.declaration()})
+    complete(world, wait_seconds=0)
+    world.connections.complete(world.arn)
+    complete(world)
+    assert heard(world)
+
+
 def test_no_execution_is_ended_by_the_update(tmp_path: Path) -> None:
     world = pending(tmp_path)
     world.connections.complete(world.arn)
