@@ -300,18 +300,21 @@ def failed_validations(cloudformation: Any, identifier: str, stack_id: str) -> l
         token = {"NextToken": page["NextToken"]}
 
 
-def discard(cloudformation: Any, identifier: str, stack_id: str, created_stack: bool, clock: Clock, poll_seconds: float) -> str:
+def discard(
+    cloudformation: Any, identifier: str, stack_id: str, created_stack: bool, clock: Clock, poll_seconds: float, wholly: bool = False
+) -> str:
     """Deletes a change set (and with it those of nested stacks), and the empty stack that was made to hold it. "", or what is left behind and why.
 
     While a nested one is still being made it is refused, though the root has failed already; so it is asked for until it takes. The empty stack goes
-    after the change set: with it would go what knows of the nested stacks in review.
+    after the change set: with it would go what knows of the nested stacks in review. `wholly` waits for that, too: for a caller who deletes the stack.
     """
     end = clock.seconds() + _DISCARD_SECONDS
-    while not _deleted(cloudformation, identifier, stack_id, created_stack):
+    while not _deleted(cloudformation, identifier, stack_id, created_stack or wholly):
         if clock.seconds() >= end:
             return (
                 f"the change set {identifier} is left behind, with stacks in review that it made: CloudFormation did not delete it "
-                f"within {_DISCARD_SECONDS:.0f} s (aws cloudformation delete-change-set --change-set-name {identifier}, later)"
+                f"within {_DISCARD_SECONDS:.0f} s (later: aws cloudformation delete-change-set --region {identifier.split(':')[3]} "
+                f"--stack-name {stack_id} --change-set-name {identifier})"
             )
         clock.sleep(poll_seconds)
     if created_stack:

@@ -34,8 +34,8 @@ class Driver:
     def say(self, text: str) -> None:
         self.board.console.line(text)
 
-    def discard(self, change_set: str, stack_id: str, created_stack: bool) -> None:
-        left = changesets.discard(self.cloudformation, change_set, stack_id, created_stack, self.clock, self.poll_seconds)
+    def discard(self, change_set: str, stack_id: str, created_stack: bool, wholly: bool = False) -> None:
+        left = changesets.discard(self.cloudformation, change_set, stack_id, created_stack, self.clock, self.poll_seconds, wholly)
         if left:
             self.say(left)
 
@@ -87,7 +87,7 @@ def _remove_review(driver: Driver, stack: Stack) -> None:
     while True:
         page = cloudformation.list_change_sets(StackName=stack.id, **token)
         for summary in page.get("Summaries", ()):
-            driver.discard(summary["ChangeSetId"], stack.id, created_stack=False)
+            driver.discard(summary["ChangeSetId"], stack.id, created_stack=False, wholly=True)
         if not page.get("NextToken"):
             break
         token = {"NextToken": page["NextToken"]}

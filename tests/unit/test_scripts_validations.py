@@ -196,6 +196,15 @@ def test_the_empty_stack_stays_until_the_change_set_is_gone() -> None:
     assert bench.cloudformation.stack == "DELETE_COMPLETE" and not bench.cloudformation.sets
 
 
+@pytest.mark.parametrize("wholly", [True, False])
+def test_who_deletes_the_stack_next_waits_until_the_change_set_is_gone(wholly: bool) -> None:
+    bench, recorder = Bench({}), Recorder()
+    bench.cloudformation.sets, bench.cloudformation.leaving = [MADE], 2
+    driver = Driver(bench.client, REGION, Board(recorder.console), bench.clock, 5.0, False, lambda question: True)
+    driver.discard(MADE, ROOT, created_stack=False, wholly=wholly)
+    assert (MADE in bench.cloudformation.sets) is not wholly
+
+
 @pytest.mark.parametrize("limit", [True, False])
 def test_what_cannot_be_deleted_is_said_and_hides_nothing(limit: bool) -> None:
     bench = Bench({MADE: NESTED, BELOW: "Template error: Fn::Select cannot select" if limit else "Parameter Size must be a number"}, busy=10_000)
@@ -208,6 +217,7 @@ def test_what_cannot_be_deleted_is_said_and_hides_nothing(limit: bool) -> None:
         assert failure.reason == "Inner: Parameter Size must be a number"
         said = failure.next_step
     assert f"the change set {MADE} is left behind" in said
+    assert f"--region {REGION} --stack-name {ROOT} --change-set-name {MADE}" in said, "else the profile's Region is asked, or a policy of stacks refuses"
     assert bench.cloudformation.stack == "REVIEW_IN_PROGRESS", "the next deploy finds it, and with it the change set"
     assert 100 < bench.clock.passed < 200
 
