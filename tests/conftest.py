@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 _DONE = Path(__file__).resolve().parents[1] / "build" / "test-all.done"
+_FAILED = _DONE.with_suffix(".failed")
+"""Every failure of an end-to-end case as it happens: hours may pass before pytest shows it, and a run that is cut off never does."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +42,10 @@ _PASSED: set[str] = set()
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note an end-to-end case that passed, so that an interrupted run can go on; one whose end failed has not (an invalid answer shows only there)."""
+    if report.failed and "tests/local/" in report.nodeid:
+        _FAILED.parent.mkdir(exist_ok=True)
+        with _FAILED.open("a") as file:
+            file.write(f"==== {report.nodeid} ({report.when})\n{report.longreprtext}\n{report.caplog}{report.capstdout}{report.capstderr}\n")
     if report.when == "call" and report.passed:
         _PASSED.add(report.nodeid)
     if report.when == "teardown" and report.passed and report.nodeid in _PASSED and "tests/local/" in report.nodeid:

@@ -33,6 +33,7 @@ def ran(tree: Path, *arguments: str) -> str:
 def test_what_passed_is_left_out_until_all_have(tree: Path) -> None:
     (tree / "b-fails").touch()
     assert "1 failed, 2 passed" in ran(tree, "tests/local", "--resume")
+    assert "test_b (call)\n" in (failed := (tree / "build/test-all.failed").read_text()) and "AssertionError" in failed, "it can be read at once"
     (tree / "b-fails").unlink()
     assert "1 passed, 2 deselected" in ran(tree, "tests/local", "--resume")
     assert "3 passed" in ran(tree, "tests/local", "--resume"), "a whole run has passed: the next one begins afresh"
