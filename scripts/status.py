@@ -135,7 +135,7 @@ class _Reader:
             bundles = self._bundles.setdefault(environment.account, Bundles())
             for scope, application, name in prerequisites.deployment_groups(root):
                 read = partial(running.group, calls, region, scope, application, name, bundles, calls.attempt, all_hosts=True)
-                gone = Group(scope, region, name, "", "", "", None, (), "not readable")
+                gone = Group(scope, region, name, "", "", "", None, (), "not readable", hosts_read=False)
                 reads[f"deployment group {name} ({region})"] = partial(calls.attempt, f"deployment group {name} ({region})", read, gone)
             if root.outputs.get("FleetCompositeAlarmName"):
                 reads["alarms"] = partial(calls.attempt, f"alarms ({region})", partial(_alarms, calls.client("cloudwatch", region), region, root), [])

@@ -59,7 +59,8 @@ class Release:
 class Instance:
     """One instance of the group's last deployment that has any, or, with status NO_RELEASE, of its Auto Scaling group before the first.
 
-    Its release is known where that deployment succeeded on it; `since` is when it did. `lifecycle` is Auto Scaling's word, where that was asked.
+    Its release is known where that deployment succeeded on it; `since` is when it did, and `revision` (s3://bucket/key) what it brought: the group's
+    `attempted` may be of a later one, that has reached nobody. `lifecycle` is Auto Scaling's word, where that was asked.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Instance:
     digest: str
     since: float | None = None
     lifecycle: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Group:
     """A deployment group as it stands.
 
     `release` is that of its last successful deployment, which ended at `since`: a deployment of the same release to a host that was added counts as one.
-    `attempted` is that of the last deployment, `deployment_id`, whatever became of it.
+    `attempted` is that of the last deployment, `deployment_id`, whatever became of it. Where `hosts_read` is False, `instances` is no word on the hosts.
     """
 
     scope: str
@@ -91,6 +93,7 @@ class Group:
     attempted: Release | None = None
     error: str = ""
     description: str = ""
+    hosts_read: bool = True
 
     @property
     def in_flight(self) -> bool:
@@ -151,16 +154,20 @@ def group(
     attempted = bundles.release(s3, deployment["revision"]) if deployment.get("revision") else Release("", note="its deployment could not be read")
     release: Release | None = attempted if good else None
 
-    def reached(identity: str, brought: Release) -> tuple[Instance, ...]:
-        return tuple(attempt(f"targets of deployment {identity} ({region})", lambda: _instances(codedeploy, identity, brought), ()))
+    def reached(identity: str, brought: Release) -> tuple[Instance, ...] | None:
+        found: tuple[Instance, ...] | None = attempt(
+            f"targets of deployment {identity} ({region})", lambda: tuple(_instances(codedeploy, identity, brought)), None
+        )
+        return found
 
+    # None: it may have reached any host, so no other deployment's word, nor that of none, is taken for them.
     instances = reached(last, attempted)
     if good and good != last:
         before = described(good)
         release = bundles.release(s3, before["revision"]) if before.get("revision") else Release("", note="its deployment could not be read")
         # One that has only just begun, or ended before it did, has reached nobody: what runs is what the one before brought.
-        instances = instances or (reached(good, release) if all_hosts else ())
-    if all_hosts and not instances and not good:
+        instances = reached(good, release) if all_hosts and instances == () else instances
+    if all_hosts and instances == () and not good:
         instances = _empty(aws, region, info, attempt)
     failure = deployment.get("errorInformation") or {}
     return Group(
@@ -171,12 +178,13 @@ def group(
         deployment_status=deployment.get("status", ""),
         creator=deployment.get("creator", ""),
         release=release,
-        instances=instances,
+        instances=instances or (),
         note="" if good else "no deployment has succeeded yet",
         since=_epoch(successful.get("endTime")),
         attempted=attempted,
         error=str(failure.get("code", "")),
         description=str(deployment.get("description") or ""),
+        hosts_read=instances is not None,
     )
 
 
@@ -212,6 +220,7 @@ def _instances(codedeploy: Any, deployment_id: str, release: Release) -> list[In
                     release.commit if arrived else "",
                     release.digest if arrived else "",
                     _epoch(instance.get("lastUpdatedAt")) if arrived else None,
+                    revision=release.revision if arrived else "",
                 )
             )
     return sorted(found, key=lambda instance: instance.id)

@@ -10,7 +10,7 @@ from scripts.core import releases
 from scripts.core.console import table
 from scripts.core.layout import moment, span
 from scripts.core.pipelines import GOING_ON, PipelineState
-from scripts.core.running import Group, Release
+from scripts.core.running import Group, Instance, Release
 
 _HEALTHY_STACKS = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 _REASON_CHARACTERS = 300
@@ -89,10 +89,8 @@ def completed(status: Status) -> Status:
         return replace(release, commit=known[release.revision]) if release and not release.commit and release.revision in known else release
 
     def whole(group: Group) -> Group:
-        attempted = named(group.attempted)
-        commit = attempted.commit if attempted else ""
-        hosts = tuple(replace(host, commit=commit) if host.status == "Succeeded" and not host.commit else host for host in group.instances)
-        return replace(group, release=named(group.release), attempted=attempted, instances=hosts)
+        hosts = tuple(host if host.commit else replace(host, commit=known.get(host.revision, "")) for host in group.instances)
+        return replace(group, release=named(group.release), attempted=named(group.attempted), instances=hosts)
 
     return replace(status, groups=tuple(whole(group) for group in status.groups))
 
@@ -268,10 +266,17 @@ def _group(group: Group, status: Status, now: float) -> Iterable[str]:
         by = "handsoff's rollback" if group.description.startswith(_RECONCILER) else group.creator or "-"
         yield f"    last deployment {group.deployment_id}{brings}: {group.deployment_status or 'not readable'}, created by {by}"
     rows = [
-        (host.id, host.status, short(host.commit) if host.commit else host.lifecycle, f"for {span(now - host.since)}" if host.since else "")
+        (host.id, host.status, _runs(host), f"for {span(now - host.since)}" if host.since else "")
         for host in group.instances
     ]
-    yield from (table(rows, indent="    ") or "    (no instances)").split("\n")
+    yield from (table(rows, indent="    ") or f"    ({'no instances' if group.hosts_read else 'instances not readable'})").split("\n")
+
+
+def _runs(host: Instance) -> str:
+    """What a host runs, where its deployment has got that far; Auto Scaling's word on one that none has reached."""
+    if host.commit:
+        return short(host.commit)
+    return "release not known" if host.status == "Succeeded" else host.lifecycle
 
 
 def _alarms(alarms: Sequence[AlarmState], now: float) -> Iterable[str]:

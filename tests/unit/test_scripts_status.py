@@ -159,6 +159,40 @@ def test_while_a_deployment_has_reached_nobody_the_hosts_run_what_the_one_before
     assert f"last deployment d-next of {NEW[:12]}: Created" in text and f"i-1  Succeeded  {GOOD[:12]}" in text and "without a release" not in text
 
 
+@pytest.mark.parametrize("ledger_knows", [GOOD, ""], ids=["the ledger knows the one before", "the ledger knows only the new one"])
+def test_hosts_that_a_deployment_has_not_reached_never_bear_its_release(place: Place, ledger_knows: str) -> None:
+    place.deploy("prod-fleet", "d-next", NEW, "Created")
+    place.aws.record("codedeploy", "ListDeploymentTargets", lambda given: {"targetIds": [] if given["deploymentId"] == "d-next" else ["i-1"]})
+    place.aws.denied = {"s3:*"}
+    for commit in (GOOD, NEW):
+        location = {"bucket": "the-bucket", "key": f"sample/Release/{commit[:7]}", "bundleType": "zip"}
+        place.table.release(commit, int(NOW - 4 * HOUR), bad=None, passed={}, revisions={"prod": location} if commit in (ledger_knows, NEW) else {})
+    text = place.run(status)
+    assert f"last deployment d-next of {NEW[:12]}: Created" in text
+    assert f"i-1  Succeeded  {ledger_knows[:12] or 'release not known'}  for 3 h" in text and f"i-1  Succeeded  {NEW[:12]}" not in text
+    group = next(one for one in json.loads(place.run(status, "--json"))["environments"][0]["groups"] if one["scope"] == "fleet")
+    assert [(one["commit"], one["revision"]) for one in group["instances"]] == [(ledger_knows, f"s3://the-bucket/sample/Release/{GOOD[:7]}")]
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["after another", "the first"])
+def test_hosts_that_a_deployment_may_have_reached_are_not_said_to_run_what_was_before(place: Place, first: bool) -> None:
+    if first:
+        place.never_deployed("prod-fleet")
+    place.deploy("prod-fleet", "d-next", NEW, "InProgress")
+    refused = ServiceError("DeploymentDoesNotExistException", "gone", 400)
+
+    def targets(given: dict[str, Any]) -> Any:
+        if given["deploymentId"] == "d-next":
+            raise refused
+        return {"targetIds": ["i-1"]}
+
+    place.aws.record("codedeploy", "ListDeploymentTargets", targets)
+    text = place.run(status)
+    fleet = text.split("  fleet (us-east-1)")[1].split("  onebox")[0]
+    assert "    (instances not readable)" in fleet and "i-1" not in fleet and "without a release" not in fleet
+    assert "not readable: targets of deployment d-next (us-east-1)" in text
+
+
 def test_a_group_with_no_host_at_all_says_so(place: Place) -> None:
     place.never_deployed("prod-fleet")
     place.aws.record("autoscaling", "DescribeAutoScalingGroups", {"AutoScalingGroups": []})
