@@ -12,11 +12,12 @@ from yamllint.config import YamlLintConfig
 
 from scripts.checks.finding import Finding
 from scripts.core import documents
+from scripts.core.errors import WrongUse
 
 _YAMLLINT = "https://yamllint.readthedocs.io/en/stable/rules.html"
 _TYPES = "https://yaml.org/type/"
 RULES = {
-    "syntax": "the file is YAML",
+    "syntax": "the file is YAML that can be loaded: one document, no list or mapping as a key",
     "key-duplicates": "no key is there twice: the last would win in silence",
     "truthy": "a boolean is written true or false: yes, no, on and off are booleans too, meant or not",
     "octal-values": "no number begins with 0: 0755 is 493 to YAML",
@@ -50,6 +51,8 @@ _STEPS = {
     "empty-values": 'write a value, "" for none',
     "syntax": "correct that line; what other files expect of it is checked after that",
 }
+# What yamllint says by a rule's name, and no file is loaded with.
+_NO_YAML = ("key-duplicates", "anchors")
 _CONFIGURATION = Path(__file__).with_name("yamllint.yaml")
 _VERSION_KEY = re.compile(r"version|python|nodejs|java|golang|ruby|php|dotnet", re.IGNORECASE)
 _ENDS_IN_NOUGHT = re.compile(r"\d+\.\d*0")
@@ -78,10 +81,18 @@ def _check_file(content: bytes, where: str, configuration: YamlLintConfig) -> It
         said = f"not YAML: {problem.desc.removeprefix('syntax error: ').removesuffix(' (syntax)')}" if rule == "syntax" else problem.desc
         yield Finding(rule, where, problem.line, problem.column, said, "error", step, SOURCES.get(rule, _YAMLLINT))
     try:
-        document = yaml.compose(text, Loader=documents.SafeLoader)
-    except yaml.YAMLError:
-        return  # said by yamllint
-    yield from _numbers(document, where)
+        documents.parse(text, where)
+    except WrongUse as error:
+        line, column = _place(error)
+        if not any(one.rule is None or (one.rule in _NO_YAML and one.line == line) for one in problems):
+            yield Finding("syntax", where, line, column, f"cannot be loaded: {error.reason}", "error", _STEPS["syntax"], SOURCES["syntax"])
+        return
+    yield from _numbers(yaml.compose(text, Loader=documents.SafeLoader), where)
+
+
+def _place(error: WrongUse) -> tuple[int, int]:
+    mark = getattr(error.__cause__, "problem_mark", None)
+    return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
 
 def _numbers(node: yaml.Node | None, where: str, key: str = "") -> Iterator[Finding]:

@@ -11,12 +11,14 @@ from scripts.core.errors import WrongUse
 
 
 class _UniqueKeys:
-    """Refuses a mapping that says the same key twice (YAML would keep the last in silence)."""
+    """Refuses a mapping that says the same key twice (YAML would keep the last in silence), or has one that is no text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is a list or a mapping: quote it if it is text", key.start_mark)
+            if key.value != "<<":
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is there twice", key.start_mark)
                 seen.add(key.value)
@@ -97,4 +99,6 @@ def _line(error: yaml.YAMLError) -> str:
 
 
 def _reason(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or error)
+    problem = str(getattr(error, "problem", None) or error)
+    # Of a second document PyYAML says half of it in the context: "expected a single document in the stream", "but found another document".
+    return f"{getattr(error, 'context', None)}, {problem}" if problem.startswith("but ") else problem

@@ -53,6 +53,45 @@ def test_what_cannot_be_read_is_one_finding_at_its_place(tree: Path, file: str, 
     assert found[0].next_step.startswith("correct that line; ")
 
 
+# What scans as YAML, and no reader takes.
+UNLOADABLE = {
+    "two documents": ("\n---\nleft: over\n", "expected a single document in the stream, but found another document"),
+    "a list as a key": ("\n? [a, b]\n: c\n", "a key is a list or a mapping"),
+    "a mapping as a key": ("\n{ a: b }: c\n", "a key is a list or a mapping"),
+    "a placeholder of another tool": ("\nOther: { { name } }\n", "a key is a list or a mapping"),
+}
+CONTAINS_ITSELF = ("\nOther: &other\n  inner: *other\n", "recursive")
+
+
+@pytest.mark.parametrize(
+    ("file", "added", "said"),
+    [
+        *((file, *case) for file in ("templates/pipeline/control.yaml", "parameters/prod.yaml") for case in UNLOADABLE.values()),
+        ("buildspecs/image.yaml", *UNLOADABLE["two documents"]),
+        # YAML's own types take it, so that of a template or a workflow there is more to say.
+        ("parameters/prod.yaml", *CONTAINS_ITSELF),
+    ],
+)
+def test_yaml_that_cannot_be_loaded_is_one_finding_at_its_place(tree: Path, file: str, added: str, said: str) -> None:
+    path = tree / file
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before.rstrip("\n") + added, encoding="utf-8")
+    try:
+        found = asked(tree)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert [(one.rule, one.path) for one in found] == [("syntax", file)], reports.text(found)
+    assert found[0].line > before.count("\n") and said in found[0].message, found[0].message
+    assert found[0].next_step.startswith("correct that line; ")
+
+
+@pytest.mark.parametrize(("added", "rule"), [("Other: 1\nOther: 2\n", "key-duplicates"), ("Other: *nothing\n", "anchors")])
+def test_what_yamllint_says_of_a_file_that_cannot_be_loaded_is_not_said_again(tree: Path, added: str, rule: str) -> None:
+    with changed(tree, "parameters/prod.yaml", "\nparameters:\n", f"\n{added}parameters:\n"):
+        found = asked(tree)
+    assert [(one.rule, one.path) for one in found] == [(rule, "parameters/prod.yaml")], reports.text(found)
+
+
 def test_a_function_that_is_not_text_is_one_finding(tree: Path) -> None:
     path = tree / "functions/gate.py"
     before = path.read_bytes()
