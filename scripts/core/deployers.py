@@ -19,7 +19,7 @@ from scripts.core.templates import Template
 from scripts.core.world import World
 
 DEPLOYER = "deployer"
-_PRINCIPAL = re.compile(r"arn:[a-z-]+:(?P<service>iam|sts)::(?P<account>\d{12}|\*):(?P<kind>[\w-]+)(?:/(?P<name>.+))?")
+_PRINCIPAL = re.compile(r"arn:(?P<partition>[a-z-]+):(?P<service>iam|sts)::(?P<account>\d{12}|\*):(?P<kind>[\w-]+)(?:/(?P<name>.+))?")
 _NOBODY = "aws:PrincipalArn, which it is compared with, never is that"
 
 
@@ -52,7 +52,8 @@ def _nobody(name: str, arn: str, trusted: str | None) -> Problem | None:
 
     Sources: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn ("Do not specify the
     assumed role session ARN"), https://docs.aws.amazon.com/STS/latest/APIReference/API_GetFederationToken.html ("You cannot call any STS operations
-    except GetCallerIdentity"), https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html (users and roles call AssumeRole).
+    except GetCallerIdentity"), https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html (users and roles call AssumeRole),
+    https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html ("hosted in us-east-1, there is no aws-region in the ARN").
     """
     match = _PRINCIPAL.fullmatch(arn)
     if match is None:
@@ -61,8 +62,9 @@ def _nobody(name: str, arn: str, trusted: str | None) -> Problem | None:
     if (service, kind) == ("sts", "assumed-role"):
         role = (match["name"] or "").partition("/")[0]
         step = f"give the ARN of the role itself: aws iam get-role --role-name {role} --query Role.Arn --output text"
-        if role.startswith("AWSReservedSSO_"):  # its path has a Region, its name ends in random letters
-            step = f"give the role's: arn:aws:iam::{account}:role/aws-reserved/sso.amazonaws.com/*/{role.rpartition('_')[0]}_*"
+        if role.startswith("AWSReservedSSO_"):  # its path has Identity Center's Region, but for us-east-1; its name ends in random letters
+            path = "aws-reserved/sso.amazonaws.com*"
+            step = f"give the role's: arn:{match['partition']}:iam::{account}:role/{path}/{role.rpartition('_')[0]}_*"
         return Problem(name, f"{arn} is a session of a role, and nobody: {_NOBODY}, but the role's ARN", step)
     if service == "sts":
         return Problem(name, f"{arn} is nobody who can assume a role: STS lets federated users only ask who they are", "give the ARN of a role or user")

@@ -197,7 +197,21 @@ def test_who_may_assume_it() -> None:
     assert statement["Condition"] == {"ArnLike": {"aws:PrincipalArn": [SSO]}, "Bool": {"aws:MultiFactorAuthPresent": "true"}}
 
 
-SSO = "arn:aws:iam::444455556666:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Deployers_*"
+SSO = "arn:aws:iam::444455556666:role/aws-reserved/sso.amazonaws.com*/AWSReservedSSO_Deployers_*"
+
+
+# Where Identity Center is in us-east-1 the path has no Region: https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
+@pytest.mark.parametrize(("path", "name", "allowed"), [
+    ("sso.amazonaws.com/eu-west-2", "Deployers", True),
+    ("sso.amazonaws.com", "Deployers", True),
+    ("sso.amazonaws.com", "Readers", False),
+    ("sso.amazonaws.com/eu-west-2", "Readers", False),
+])
+def test_one_arn_is_the_identity_center_role_wherever_identity_center_is(path: str, name: str, allowed: bool) -> None:
+    role = f"arn:aws:iam::444455556666:role/aws-reserved/{path}/AWSReservedSSO_{name}_0123456789abcdef"
+    document = _resolved(TrustedPrincipalArns=SSO, TrustedAccountId="444455556666")["Deployer"]["AssumeRolePolicyDocument"]
+    request = policies.Request(role, "444455556666", "sts:AssumeRole", ROLE, "us-east-1")
+    assert policies.of_resource(request, document).allowed is allowed
 
 
 @pytest.mark.parametrize("arn", ["*", SSO, "arn:aws:iam::444455556666:user/someone", "arn:aws-us-gov:iam::444455556666:role/Ops", "arn:aws:iam::*:role/Ops",
