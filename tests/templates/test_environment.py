@@ -14,7 +14,7 @@ from template_files import ROOT, walk
 from localaws.cloudformation import template as engine
 from localaws.cloudwatch import engine as cloudwatch
 from localaws.cloudwatch.store import Bucket
-from scripts.core import documents, fixed, removal, templates
+from scripts.core import documents, fixed, removal, settings, stacks, templates
 
 FOLDER = ROOT / "templates" / "environment"
 PSEUDO = {"AWS::Region": "us-west-2", "AWS::AccountId": "111122223333", "AWS::Partition": "aws", "AWS::NoValue": engine.NO_VALUE}
@@ -100,7 +100,23 @@ def test_what_cannot_be_changed_is_said_to_whoever_fills_it_in() -> None:
     template = templates.load(ROOT / "templates" / "environment.yaml")
     document = documents.parse(template.text, "environment.yaml", documents.TemplateLoader)
     said = {name for name, spec in document["Parameters"].items() if "Cannot be changed once deployed" in " ".join(spec["Description"].split())}
-    assert set(fixed.declared(template)) == said == {"VpcCidr", "ExistingVpcId", "Scheme"}
+    declared = fixed.declared(template)
+    assert set(declared) == said == {"VpcCidr", "ExistingVpcId", "Scheme"}
+    assert {one.unless for one in declared.values()} - {""} <= set(declared)
+
+
+@pytest.mark.parametrize(("deployed", "wanted", "refused"), [
+    pytest.param("", "", ["VpcCidr"], id="a network of its own"),
+    pytest.param("vpc-0123456789abcdef0", "vpc-0123456789abcdef0", [], id="an existing VPC: not used"),
+    pytest.param("vpc-0123456789abcdef0", "", ["ExistingVpcId"], id="no longer the existing VPC"),
+    pytest.param("", "vpc-0123456789abcdef0", ["VpcCidr", "ExistingVpcId"], id="now an existing VPC"),
+])
+def test_the_addresses_of_a_vpc_are_fixed_where_they_are_used(deployed: str, wanted: str, refused: list[str]) -> None:
+    template, environment = templates.load(ROOT / "templates" / "environment.yaml"), settings.load(ROOT, "gamma", local=False)
+    stack = stacks.Stack("id", "sample-environment-gamma", "CREATE_COMPLETE", "", {"VpcCidr": "10.20.0.0/16", "ExistingVpcId": deployed}, {}, {}, None)
+    found = fixed.problems(template, environment, "us-east-1", stack, {"VpcCidr": "10.40.0.0/16", "ExistingVpcId": wanted})
+    assert [problem.name for problem in found] == [f"{environment.file}: {name}" for name in refused]
+    assert all(": A load balancer does not go to another VPC" in problem.reason for problem in found)
 
 
 def test_the_canarys_handler_is_where_the_runtime_looks() -> None:
