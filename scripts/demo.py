@@ -27,7 +27,7 @@ from scripts.core import accounts, settings, world
 from scripts.core.clock import duration
 from scripts.core.errors import CommandError, WrongUse
 from scripts.demonstration import environments, summary
-from scripts.demonstration.control import Control
+from scripts.demonstration.control import Control, Refused
 from scripts.demonstration.delivery import Outcome, Pipeline
 from scripts.demonstration.repository import Repository
 from scripts.demonstration.traffic import Answer, Traffic
@@ -230,9 +230,17 @@ class Demonstration:
                     commits = set(self.commits(place, scope))
                     if len(commits) > 1 or commits & {commit, ""}:
                         found.append(f"{place.name}/{scope} runs {_one([one or 'nothing' for one in commits])}")
-            under_way = None if found else self.control.record(environment).get("rollback")
-            found += [f"{environment} is still being taken back: {under_way}"] if under_way else []
+            if not found:
+                found = self._being_taken_back(environment)
         return found
+
+    def _being_taken_back(self, environment: str) -> list[str]:
+        """What the rollback function says it still does, or that it cannot say so now: then it may have more to do."""
+        try:
+            under_way = self.control.record(environment).get("rollback")
+        except Refused as refused:
+            return [f"the rollback function does not tell whether it is done: {refused}"]
+        return [f"{environment} is still being taken back: {under_way}"] if under_way else []
 
     def quiet(self, seconds: float = _QUIET_SECONDS) -> list[str]:
         """Wait until no metric alarm of any place fires; return those that still do after `seconds`."""

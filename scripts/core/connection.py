@@ -83,7 +83,8 @@ def _let_hear(codepipeline: Any, name: str, was_pending: bool, console: Console)
     """
     executions = pipelines.executions(codepipeline, name, _EXECUTIONS)[0]
     found = codepipeline.get_pipeline(name=name)
-    updated = found["metadata"]["updated"].timestamp()
+    when = found.get("metadata", {}).get("updated")
+    updated = when.timestamp() if when else 0.0
     if not was_pending and any(execution.trigger.startswith("Webhook") and (execution.started or 0) > updated for execution in executions):
         return
     going_on = [execution.id for execution in executions if execution.status in pipelines.GOING_ON]

@@ -328,3 +328,19 @@ def test_all_hosts_at_once_takes_every_group_of_every_place_there_and_back() -> 
     cost = blast.Blast(one, 0.0, 30)._all_at_once({"bucket": "store", "key": "bad", "bundleType": "zip"})
     assert (cost.requests, cost.failed) == (0, 0)
     assert [one["revision"]["s3Location"]["key"] for one in made] == ["bad", "bad", "f", "o"]
+
+
+@pytest.mark.parametrize(("answer", "open_"), [
+    ({"ok": True, "record": {"rollback": {"id": "r-1"}}}, "gamma is still being taken back"),
+    ({"errorMessage": "AccessDeniedException"}, "the rollback function does not tell whether it is done: describe gamma: AccessDeniedException"),
+    ({"ok": True, "record": {}}, ""),
+])
+def test_a_rollback_function_that_does_not_answer_may_have_more_to_do(answer: dict[str, Any], open_: str) -> None:
+    class Lambda:
+        def invoke(self, **asked: Any) -> dict[str, Any]:
+            return {"Payload": io.BytesIO(json.dumps(answer).encode())}
+
+    one = demo.Demonstration.__new__(demo.Demonstration)
+    one.control = Control(Lambda(), "f")
+    one.places_of = lambda environment: []  # type: ignore[method-assign]
+    assert "".join(one.wanting("abc", "Gamma")).startswith(open_) and bool(one.wanting("abc", "Gamma")) is bool(open_)
