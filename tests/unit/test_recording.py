@@ -58,7 +58,10 @@ def test_calls_of_all_and_questions_of_the_runs_own_are_kept(tmp_path: Path, mon
 def test_a_case_whose_end_failed_is_not_left_out_of_the_next_run(outcomes: dict[str, bool], done: bool, tmp_path: Path,
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conftest, "_DONE", tmp_path / "done")
+    monkeypatch.setattr(conftest, "_FAILED", tmp_path / "failed")
     monkeypatch.setattr(conftest, "_PASSED", set())
     for when, passed in outcomes.items():
-        conftest.pytest_runtest_logreport(SimpleNamespace(nodeid="tests/local/test_a.py::test_b", when=when, passed=passed))  # type: ignore[arg-type]
+        conftest.pytest_runtest_logreport(SimpleNamespace(  # type: ignore[arg-type]
+            nodeid="tests/local/test_a.py::test_b", when=when, passed=passed, failed=not passed, longreprtext="", caplog="", capstdout="", capstderr=""))
     assert (tmp_path / "done").exists() == done
+    assert (tmp_path / "failed").exists() == (False in outcomes.values())
