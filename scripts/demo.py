@@ -22,7 +22,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts import deploy, report
+from scripts import deploy, report, why
 from scripts.core import accounts, settings, world
 from scripts.core.clock import duration
 from scripts.core.errors import CommandError, WrongUse
@@ -205,7 +205,15 @@ class Demonstration:
         self.say("\n== git push: the first release, on hosts that have none yet")
         self.first = self.ship("First release")
         if self.first.status != "Succeeded":
-            raise CommandError("the first release", f"it is {self.first.status}, caught in {self.first.caught_in}", "make status ENV=gamma LOCAL=1")
+            environment = self.say_why(self.first)
+            raise CommandError("the first release", f"it is {self.first.status}, caught in {self.first.caught_in}", f"see above; make status ENV={environment} LOCAL=1")
+
+    def say_why(self, outcome: Outcome) -> str:
+        """Say why a release failed that should not have, as `make why` does, and return the environment that was asked."""
+        environment = environment_of(outcome.caught_in) or "pipeline"
+        self.say(f"\n== make why ENV={environment} LOCAL=1 EXECUTION={outcome.execution_id}")
+        why.main(["--env", environment, "--local", "--execution", outcome.execution_id], self.here)
+        return environment
 
     def ship(self, message: str, at_action: Callable[[str, str, str], None] | None = None) -> Outcome:
         """Push and follow one release until it is out, or back, and nothing moves any more."""
@@ -260,6 +268,8 @@ class Demonstration:
             self.say(f"\n== git push: a good release, under {self.options.rate:g} requests a second to each Region")
             self.repository.write("app/release-note.txt", f"{time.time()}\n")
             good = self.ship("Good release")
+            if good.status != "Succeeded":
+                self.say_why(good)
         else:
             good = self.first
         return self.bad_release(good)

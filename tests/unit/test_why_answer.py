@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +22,10 @@ from why_world import Pipe
 
 from localaws.codedeploy.simulator import REGION
 from localaws.service import ServiceError
-from scripts import why
+from scripts import demo, why
+from scripts.core.errors import CommandError
 from scripts.core.world import World
+from scripts.demonstration.delivery import Outcome
 from scripts.diagnosis import answer, redact
 from scripts.diagnosis.case import Action, Case, Deployment, Event, Execution, Hold, Stack, StackEvent, Target, Unreadable
 from scripts.diagnosis.judge import Cause, Document, Match, judge
@@ -193,6 +196,22 @@ def test_exit_codes(tmp_path: Path) -> None:
     assert "succeeded" in whole.recorder.text and "It is not failing." in whole.recorder.text
     assert why.main(["--env", "nowhere"], World(whole.root, {}, Recorder().console, Clock(whole.scene), lambda local, given: whole.aws)) == 2
     assert why.main(["--help"]) == 0
+
+
+def test_a_demonstration_whose_first_release_fails_says_why(tmp_path: Path) -> None:
+    whole = Whole(tmp_path).fails_in_gamma()
+    execution = whole.pipe.api.list_pipeline_executions(CALLER, {"pipelineName": "sample"})["pipelineExecutionSummaries"][0]["pipelineExecutionId"]
+    shutil.rmtree(whole.root / "parameters" / "local")  # here the local AWS's account is this one
+    one = demo.Demonstration.__new__(demo.Demonstration)
+    one.here = World(whole.root, {}, whole.recorder.console, Clock(whole.scene), lambda local, given: whole.aws)
+    one.say = whole.recorder.console.line
+    one.control = SimpleNamespace(record=lambda environment: {})  # type: ignore[assignment]
+    one.places = []
+    one.ship = lambda message: Outcome("a" * 40, execution, "Failed", None, 1.0, "Gamma")  # type: ignore[method-assign,assignment]
+    with pytest.raises(CommandError, match="caught in Gamma"):
+        one.first_release()
+    assert f"make why ENV=gamma LOCAL=1 EXECUTION={execution}" in whole.recorder.text
+    assert "hooks/start.sh failed with exit code 3" in whole.recorder.text
 
 
 def test_the_pipeline_asked_about_is_everything(tmp_path: Path) -> None:
