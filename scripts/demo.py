@@ -8,6 +8,7 @@ build/report.html to look at. Run it again at any time: what is deployed already
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import shlex
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from scripts import deploy, report, why
 from scripts.core import accounts, settings, world
 from scripts.core.clock import duration
+from scripts.core.console import Console
 from scripts.core.errors import CommandError, WrongUse
 from scripts.demonstration import environments, summary
 from scripts.demonstration.control import Control, Refused
@@ -205,15 +208,17 @@ class Demonstration:
         self.say("\n== git push: the first release, on hosts that have none yet")
         self.first = self.ship("First release")
         if self.first.status != "Succeeded":
-            environment = self.say_why(self.first)
-            raise CommandError("the first release", f"it is {self.first.status}, caught in {self.first.caught_in}", f"see above; make status ENV={environment} LOCAL=1")
+            environment, cause = self.say_why(self.first)
+            raise CommandError("the first release", f"it is {self.first.status}, caught in {self.first.caught_in}: {cause}",
+                               f"make status ENV={environment} LOCAL=1")
 
-    def say_why(self, outcome: Outcome) -> str:
-        """Say why a release failed that should not have, as `make why` does, and return the environment that was asked."""
+    def say_why(self, outcome: Outcome) -> tuple[str, str]:
+        """Say why a release failed that should not have, as `make why` does; return the environment that was asked, and the cause in a line."""
         environment = environment_of(outcome.caught_in) or "pipeline"
-        self.say(f"\n== make why ENV={environment} LOCAL=1 EXECUTION={outcome.execution_id}")
-        why.main(["--env", environment, "--local", "--execution", outcome.execution_id], self.here)
-        return environment
+        said = io.StringIO()
+        why.main(["--env", environment, "--local", "--execution", outcome.execution_id], replace(self.here, console=Console(said, said)))
+        self.say(f"\n== make why ENV={environment} LOCAL=1 EXECUTION={outcome.execution_id}\n{said.getvalue()}")
+        return environment, next((line for line in said.getvalue().splitlines() if line.startswith("Cause")), "its cause is not known")
 
     def ship(self, message: str, at_action: Callable[[str, str, str], None] | None = None) -> Outcome:
         """Push and follow one release until it is out, or back, and nothing moves any more."""

@@ -208,7 +208,7 @@ def test_a_demonstration_whose_first_release_fails_says_why(tmp_path: Path) -> N
     one.control = SimpleNamespace(record=lambda environment: {})  # type: ignore[assignment]
     one.places = []
     one.ship = lambda message: Outcome("a" * 40, execution, "Failed", None, 1.0, "Gamma")  # type: ignore[method-assign,assignment]
-    with pytest.raises(CommandError, match="caught in Gamma"):
+    with pytest.raises(CommandError, match="caught in Gamma: Cause"):
         one.first_release()
     assert f"make why ENV=gamma LOCAL=1 EXECUTION={execution}" in whole.recorder.text
     assert "hooks/start.sh failed with exit code 3" in whole.recorder.text
