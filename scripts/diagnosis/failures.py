@@ -150,7 +150,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("parameters-denied", r"not authorized to perform:? ssm:|cannot read the parameters under"),
     ("host-not-ready", r"this host's user data did not finish|Docker does not answer on this host|Cannot connect to the Docker daemon"),
     ("port-taken", r"port is already allocated|address already in use"),
-    ("app-unhealthy", r"did not answer 200 within|does not answer 200"),
+    ("app-unhealthy", r"did not answer 200 within|/version did not answer within|does not answer 200"),
     ("app-died", r"the container of \S+ died"),
     ("app-other", r"answers as commit \S+, not|did not answer JSON with a commit|/version answered"),
 )

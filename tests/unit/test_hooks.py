@@ -99,7 +99,7 @@ def host(tmp_path: Path) -> Host:
 
 
 class App:
-    """An HTTP server in the container's stead: `answers` maps a path to a list of (status, body), the last of which stays."""
+    """An HTTP server in the container's stead: `answers` maps a path to a list of (status, body), the last of which stays; status 0 hangs up."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, str]]] = {"/health": [(200, "{}")], "/version": [(200, json.dumps({"commit": GOOD}))]}
@@ -109,6 +109,8 @@ class App:
             def do_GET(self) -> None:
                 queue = app.answers.get(self.path, [(404, "")])
                 status, body = queue.pop(0) if len(queue) > 1 else queue[0]
+                if not status:
+                    return
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(body.encode())
@@ -442,6 +444,21 @@ def test_it_waits_for_health(installed: Host, app: App) -> None:
     app.answers["/health"] = [(503, ""), (503, ""), (200, "")]
     assert installed.hook("validate-service").code == 0
     assert installed.sandbox.calls.count("sleep 1") == 2
+
+
+def test_a_version_that_does_not_come_at_once_is_waited_for(installed: Host, app: App) -> None:
+    app.answers["/version"] = [(0, ""), (0, ""), (200, json.dumps({"commit": GOOD}))]
+    result = installed.hook("validate-service")
+    assert result.code == 0, result.said
+    assert installed.sandbox.calls.count("sleep 1") == 2
+
+
+def test_one_that_never_says_its_version_is_given_up(installed: Host, app: App) -> None:
+    impatient(installed)
+    app.answers["/version"] = [(0, "")]
+    result = installed.hook("validate-service")
+    assert result.code == 1
+    assert "/version did not answer within 1 s, though http" in result.said.splitlines()[-1]
 
 
 def test_the_health_path_is_a_setting(host: Host, app: App) -> None:

@@ -149,6 +149,7 @@ EXIT_1 = f"Script at specified location: {VALIDATE} failed with exit code 1"
 
 @pytest.mark.parametrize(("log", "cause"), [
     ("[stdout]content-type: text/html\r\n[stderr]FAILED: http://127.0.0.1:8080/health did not answer 200 within 30 s", "deployment-app-unhealthy"),
+    ("[stderr]FAILED: http://127.0.0.1:8080/version did not answer within 30 s, though http://127.0.0.1:8080/health did.", "deployment-app-unhealthy"),
     ("[stderr]GET /: 404 page not found\r\n[stderr]FAILED: the container of app died", "deployment-app-died"),
     ("[stdout]downloading\rdownloaded\n[stderr]config not found", "deployment-hook-failed"),
     ("[stderr]/bin/sh\r: bad interpreter: No such file or directory", "deployment-line-ends"),
