@@ -196,14 +196,20 @@ class ProcessTest(unittest.TestCase):
         self.addCleanup(process.kill)
         return process
 
-    def test_sigterm_ends_it_with_0(self) -> None:
+    def listening(self, behaviour: str = "{}") -> tuple[subprocess.Popen, str]:
+        """A process that listens, and what it said first."""
         said = ""
         for _ in range(5):  # a port that was free can be another's by now
-            process = self.start(PORT=str(free_port()))
+            process = self.start(behaviour, PORT=str(free_port()))
             assert process.stderr is not None
             said = process.stderr.readline()
             if "Address already in use" not in said:
                 break
+        self.assertIn("listens", said)
+        return process, said
+
+    def test_sigterm_ends_it_with_0(self) -> None:
+        process, said = self.listening()
         self.assertIn("shop c0ffee listens", said)
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(5), 0)
@@ -220,15 +226,13 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(process.returncode, 1)
 
     def test_it_dies_when_its_time_is_up(self) -> None:
-        process = self.start('{"die_every_seconds": 1}', PORT=str(free_port()))
+        process, _ = self.listening('{"die_every_seconds": 1}')
         self.assertIn("die_every_seconds", process.communicate(timeout=20)[1])
         self.assertEqual(process.returncode, 1)
 
     @unittest.skipUnless(Path("/proc/self/task").exists(), "asks Linux which children there are")
     def test_it_burns_processors_and_leaves_none_burning(self) -> None:
-        process = self.start('{"cpu_percent": 20}', PORT=str(free_port()))
-        assert process.stderr is not None
-        self.assertIn("listens", process.stderr.readline())
+        process, _ = self.listening('{"cpu_percent": 20}')
         burners = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
         self.assertEqual(len(burners), os.cpu_count())
         process.kill()  # it cannot clean up
