@@ -1,7 +1,7 @@
 """Which operation of which service a request asks for, by botocore's models: for looking at what is served, not for serving it.
 
 Our own services parse their requests in `wire`; what MiniStack serves is told here as well, REST services by method, path, constants of the
-query string and the members that an operation requires in query string or headers.
+query string and the members that an operation requires in query string or headers. Of two that cannot be told apart, the one that is not deprecated.
 Source: https://smithy.io/2.0/spec/http-bindings.html
 """
 
@@ -51,7 +51,7 @@ def asked(signing_name: str, method: str, path: str, headers: Mapping[str, str],
         except (ServiceError, ValueError):
             return None
         return service.operation_model(name) if name in service.operation_names else None
-    best: tuple[int, botocore.model.OperationModel] | None = None
+    best: tuple[tuple[int, bool], botocore.model.OperationModel] | None = None
     for weight, pattern, constants, operation in _routes(service.service_name):
         if operation.http["method"] != method or not pattern.fullmatch(path):
             continue
@@ -60,9 +60,9 @@ def asked(signing_name: str, method: str, path: str, headers: Mapping[str, str],
         needed = _required(operation)
         if any(name not in (query if place == "querystring" else headers) for place, name in needed):
             continue
-        found = (weight + len(constants) * 10 + len(needed), operation)
-        if best is None or found[0] > best[0]:
-            best = found
+        found = (weight + len(constants) * 10 + len(needed), not operation.deprecated)
+        if best is None or found > best[0]:
+            best = found, operation
     return best[1] if best else None
 
 

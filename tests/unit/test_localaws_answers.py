@@ -104,6 +104,9 @@ def test_what_aws_answers_beside_its_models_is_good() -> None:
     ("PUT", "/bucket/a?partNumber=1&uploadId=x", {}, "UploadPart"),
     ("PUT", "/bucket/a", {}, "PutObject"),
     ("PUT", "/bucket?policy", {}, "PutBucketPolicy"),
+    ("GET", "/bucket?lifecycle", {}, "GetBucketLifecycleConfiguration"),
+    ("PUT", "/bucket?lifecycle", {}, "PutBucketLifecycleConfiguration"),
+    ("GET", "/bucket?notification", {}, "GetBucketNotificationConfiguration"),
     ("GET", "/", {}, "ListBuckets"),
 ])
 def test_requests_to_s3_are_told_apart(method: str, target: str, headers: dict[str, str], operation: str) -> None:
