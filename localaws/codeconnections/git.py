@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -53,7 +54,12 @@ class Repositories:
 
     def all(self) -> list[str]:
         """The full names of all repositories."""
-        return sorted(str(head.parent.relative_to(self.root))[: -len(".git")] for head in self.root.glob("**/*.git/HEAD"))
+        found = []
+        for folder, below, _ in os.walk(self.root):
+            found += [str(Path(folder, name).relative_to(self.root))[: -len(".git")] for name in below
+                      if name.endswith(".git") and Path(folder, name, "HEAD").is_file()]
+            below[:] = [name for name in below if not name.endswith(".git")]  # inside, a push makes and removes folders of its own
+        return sorted(found)
 
     def fingerprint(self, full_name: str) -> str:
         """A cheap mark that changes whenever a ref does, without starting git: names and times of the ref files."""

@@ -13,6 +13,7 @@ import tarfile
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -323,11 +324,14 @@ class Hosts(Service):
         with self.lock:
             pairs = [(self._launches[known], machine) for known, machine in self._machines.items() if known not in self._busy]
             boxes = list(self._boxes.values())
-        for launch, machine in pairs:
-            if launch.role_arn:
-                self._write_credentials(launch, machine)
-        for box in boxes:
-            box.refresh()
+        renewals: list[tuple[str, Callable[[], None]]] = [
+            (launch.instance_id, partial(self._write_credentials, launch, machine)) for launch, machine in pairs if launch.role_arn]
+        renewals += [(str(box.machine.container.name), box.refresh) for box in boxes]
+        for what, renew in renewals:
+            try:
+                renew()
+            except Exception as error:  # it begins or ends just now; the others wait for theirs
+                log.warning("%s has not got new credentials: %s", what, error)
 
     def _watch(self) -> None:
         """Tell EC2 of hosts that ended without being asked to, or are gone."""

@@ -14,6 +14,7 @@ from localaws_fakes import CALLER, FakeAws
 
 from localaws.codeconnections.api import Api
 from localaws.codeconnections.engine import Push, pushes
+from localaws.codeconnections.git import Repositories
 from localaws.service import Context, ServiceError
 
 
@@ -151,3 +152,13 @@ def test_the_archive_holds_the_files_of_that_commit_with_their_modes(tmp_path: P
 def test_a_deleted_branch_is_no_push() -> None:
     assert pushes({"main": "1", "gone": "2"}, {"main": "1"}) == []
     assert pushes({"main": "1"}, {"main": "3", "new": "4"}) == [Push("main", "1", "3"), Push("new", None, "4")]
+
+
+def test_repositories_are_found_without_a_look_inside_where_pushes_come_and_go(tmp_path: Path) -> None:
+    repositories = Repositories(tmp_path)
+    for name in ("acme/sample", "acme/group/deep"):
+        repositories.create(name)
+    (tmp_path / "acme" / "sample.git" / "objects" / "other.git").mkdir()
+    (tmp_path / "acme" / "sample.git" / "objects" / "other.git" / "HEAD").write_text("ref: refs/heads/main")
+    (tmp_path / "acme" / "half.git").mkdir()
+    assert repositories.all() == ["acme/group/deep", "acme/sample"]

@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -230,6 +231,18 @@ def hosts_with(*instances: str) -> tuple[api.Hosts, FakeEngine, FakeEc2]:
         hosts._machines[known] = FakeMachine()  # type: ignore[assignment]
         engine.states[known] = "running"
     return hosts, engine, ec2
+
+
+def test_a_host_that_goes_just_now_keeps_nobody_from_new_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts, _, _ = hosts_with("i-1", "i-2")
+    monkeypatch.setattr(hosts, "_credentials", lambda launch: {"Code": "Success"})
+    for known, launch in list(hosts._launches.items()):
+        hosts._launches[known] = replace(launch, role_arn="arn:aws:iam::1:role/host")
+    going, staying = FakeMachine(), FakeMachine()
+    monkeypatch.setattr(going, "write", lambda name, text: open("/nowhere/at/all"))  # noqa: SIM115
+    hosts._machines = {"i-1": going, "i-2": staying}  # type: ignore[dict-item]
+    hosts._refresh()
+    assert staying.written == [{"Code": "Success"}]
 
 
 def test_a_host_that_ends_by_itself_is_told_once() -> None:
