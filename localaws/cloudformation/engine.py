@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from localaws.cloudformation import template
-from localaws.cloudformation.template import UNKNOWN, Effective, Scope, canonical
+from localaws.cloudformation import intrinsics, template
+from localaws.cloudformation.intrinsics import Effective, Scope, canonical
+from localaws.cloudformation.template import UNKNOWN
 
 STACK = "AWS::CloudFormation::Stack"
 
@@ -170,12 +171,12 @@ def decide(kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]
         return Decision("create", tuple(sorted(after)))
     old, new = canonical(dict(before)), canonical(dict(after))
     changed = tuple(sorted(name for name in {*old, *new} if old.get(name) != new.get(name)
-                           or template.contains_unknown(new.get(name))))
+                           or intrinsics.contains_unknown(new.get(name))))
     if not changed:
         return Decision("none")
     replacing = tuple(dict.fromkeys(path[0] for path in types.create_only(kind)
                                     if path[0] in changed and _at(old, path) != _at(new, path)))
-    unsure = bool(replacing) and all(template.contains_unknown(new.get(name)) for name in replacing)
+    unsure = bool(replacing) and all(intrinsics.contains_unknown(new.get(name)) for name in replacing)
     return Decision("replace" if replacing else "update", changed, replacing, unsure)
 
 
@@ -340,10 +341,10 @@ def plan(old: Mapping[str, Mapping[str, Any]], old_raw: Mapping[str, Mapping[str
         resource = new.resources[name]
         kind = resource["Type"]
         record = old.get(name)
-        properties = with_tags(kind, template.resolve(resource.get("Properties") or {}, scope), stack_tags, types)
+        properties = with_tags(kind, intrinsics.resolve(resource.get("Properties") or {}, scope), stack_tags, types)
         decision = decide(kind, record["properties"] if record else None, properties, types)
         decisions[name], wanted_properties[name] = decision, properties
-        metadata = template.resolve(resource.get("Metadata") or {}, scope)
+        metadata = intrinsics.resolve(resource.get("Metadata") or {}, scope)
         metadata_changed = record is not None and canonical(metadata) != canonical(record.get("metadata") or {})
         if kind == STACK and decision.action != "none":
             children[name] = expand(name, properties, record)
@@ -356,7 +357,7 @@ def plan(old: Mapping[str, Mapping[str, Any]], old_raw: Mapping[str, Mapping[str
         if name not in new.resources:
             policy = "Retain" if kept(record["deletion_policy"], False) else "Delete"
             result.changes.append(Change("Remove", name, record["type"], record["physical_id"] or "", policy_action=policy))
-    result.outputs = {name: template.resolve(output["Value"], scope) for name, output in new.outputs.items()}
+    result.outputs = {name: intrinsics.resolve(output["Value"], scope) for name, output in new.outputs.items()}
     result.outputs_changed = canonical(result.outputs) != canonical(dict(old_outputs))
     return result
 
@@ -376,7 +377,7 @@ def _modification(name: str, kind: str, record: Mapping[str, Any], decision: Dec
     details: list[dict[str, Any]] = []
     for prop in decision.changed:
         target = "Tags" if prop == "Tags" else "Properties"
-        unknown = template.contains_unknown(properties.get(prop))
+        unknown = intrinsics.contains_unknown(properties.get(prop))
         direct = (raw.get("Properties") or {}).get(prop) != (old_raw.get("Properties") or {}).get(prop)
         detail: dict[str, Any] = {
             "Target": {"Attribute": target, "RequiresRecreation": "Never" if prop not in decision.replacing

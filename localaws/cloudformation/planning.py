@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localaws.cloudformation import engine, stacks, template
+from localaws.cloudformation import engine, intrinsics, stacks, template
 from localaws.cloudformation.book import Book
 from localaws.cloudformation.engine import Plan
 from localaws.cloudformation.exports import Exports
@@ -111,12 +111,12 @@ class Planner:
         stack_id = child["StackId"] if child else stacks.stack_arn(job.ctx.account, job.ctx.region, f"{parent_name}-{name}"[:115])
         body = ""
         try:
-            if template.contains_unknown(properties["TemplateURL"]):
+            if intrinsics.contains_unknown(properties["TemplateURL"]):
                 raise TemplateError("The TemplateURL of a nested stack must be known before the change")
             body = stacks.read_url(properties["TemplateURL"], job.clients, job.ctx.region, self._runner.endpoint)
             given: dict[str, Any] = {}
             for key, value in (properties.get("Parameters") or {}).items():
-                unknown = template.contains_unknown(value)
+                unknown = intrinsics.contains_unknown(value)
                 given[key] = template.UNKNOWN if unknown else ",".join(template.text_of(item) for item in value) \
                     if isinstance(value, list) else template.text_of(value)
             prepared = stacks.prepare(body, given, stack_id, job.clients, schemas(job.ctx.region), self._exports.lookup(stack_id))

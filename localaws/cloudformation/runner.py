@@ -17,14 +17,15 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws.cloudformation import engine, stacks, template
+from localaws.cloudformation import engine, intrinsics, stacks, template
 from localaws.cloudformation.book import Book
 from localaws.cloudformation.engine import STACK, Walk
+from localaws.cloudformation.intrinsics import canonical
 from localaws.cloudformation.nested import NestedStack
 from localaws.cloudformation.resources import Cancelled, Failed, Handler, Made, Request
 from localaws.cloudformation.schema import Schemas
 from localaws.cloudformation.stacks import Prepared
-from localaws.cloudformation.template import TemplateError, canonical
+from localaws.cloudformation.template import TemplateError
 from localaws.service import Clients, Context, ServiceError
 
 log = logging.getLogger("localaws.cloudformation")
@@ -170,12 +171,12 @@ class Runner:
         policies: dict[str, Any] = {}
         try:
             scope = stacks.live_scope(prepared, record)
-            properties = engine.with_tags(kind, template.resolve(source.get("Properties") or {}, scope), record["tags"], schemas)
-            policies = {key: template.resolve(source.get(attribute) or {}, scope) for key, attribute in (
+            properties = engine.with_tags(kind, intrinsics.resolve(source.get("Properties") or {}, scope), record["tags"], schemas)
+            policies = {key: intrinsics.resolve(source.get(attribute) or {}, scope) for key, attribute in (
                 ("creation_policy", "CreationPolicy"), ("update_policy", "UpdatePolicy"))}
             blank.update(policies)
-            blank.update({key: template.resolve(blank[key], scope) for key in ("deletion_policy", "update_replace_policy")},
-                         metadata=template.resolve(source.get("Metadata") or {}, scope))
+            blank.update({key: intrinsics.resolve(blank[key], scope) for key in ("deletion_policy", "update_replace_policy")},
+                         metadata=intrinsics.resolve(source.get("Metadata") or {}, scope))
             problem = ""
         except TemplateError as error:
             properties, problem = {}, error.message

@@ -18,9 +18,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from localaws.cloudformation import engine, template
+from localaws.cloudformation import engine, intrinsics, template
+from localaws.cloudformation.intrinsics import Effective, Scope
 from localaws.cloudformation.schema import Schemas
-from localaws.cloudformation.template import Effective, Scope, TemplateError
+from localaws.cloudformation.template import TemplateError
 from localaws.service import Clients
 
 IAM_TYPES = ("AWS::IAM::Group", "AWS::IAM::InstanceProfile", "AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::Role",
@@ -74,7 +75,7 @@ def prepare(body: str, given: Mapping[str, Any], stack_id: str, clients: Clients
     region = stack_id.split(":")[3]
     _check_existing(data, parameters, clients, region)
     scope = Scope(data, parameters, pseudo(stack_id), zones=lambda wanted: default_zones(clients, wanted), exported=exported)
-    return Prepared(body, data, parameters, scope, template.effective(scope))
+    return Prepared(body, data, parameters, scope, intrinsics.effective(scope))
 
 
 def zones(clients: Clients, region: str) -> list[str]:
@@ -154,17 +155,17 @@ def outputs_of(prepared: Prepared, scope: Scope) -> dict[str, dict[str, str]]:
     """Return the stack's outputs: name → {value, description, export}."""
     result = {}
     for name, output in prepared.effective.outputs.items():
-        value = template.resolve(output["Value"], scope)
+        value = intrinsics.resolve(output["Value"], scope)
         if isinstance(value, (dict, list)):
             raise TemplateError(f"Template format error: The Value field of every Outputs member must evaluate to a String. ({name})")
-        export = template.resolve((output.get("Export") or {}).get("Name", ""), scope)
+        export = intrinsics.resolve((output.get("Export") or {}).get("Name", ""), scope)
         result[name] = {"value": template.text_of(value), "description": output.get("Description", ""), "export": export}
     return result
 
 
 def imports_of(prepared: Prepared, scope: Scope) -> list[str]:
     """Return the names of the exports that the template imports."""
-    return sorted({template.text_of(template.resolve(argument, scope))
+    return sorted({template.text_of(intrinsics.resolve(argument, scope))
                    for item in (*prepared.effective.resources.values(), *prepared.effective.outputs.values())
                    for name, argument in template.functions(item) if name == "Fn::ImportValue"})
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from localaws.cloudformation import template
+from localaws.cloudformation import intrinsics, template
 from scripts.core import references, settings
 from scripts.core.references import Reference
 from scripts.core.settings import Environment
@@ -192,16 +192,16 @@ class _Builder:
         made: dict[str, Mapping[str, str]] = {}
         bound = template.bind(data, values, strict=True)
         stack_id = place.arn("cloudformation", f"stack/{stack_name}/{replace(place, path=place.path + '/').uuid()}")
-        scope = template.Scope(data, bound, {
+        scope = intrinsics.Scope(data, bound, {
             "AWS::AccountId": place.account, "AWS::Partition": "aws", "AWS::Region": place.region, "AWS::StackId": stack_id,
             "AWS::StackName": stack_name, "AWS::URLSuffix": "amazonaws.com", "AWS::NotificationARNs": []},
             ref=lambda name: made[name]["Ref"], attribute=lambda name, attribute: made[name][attribute],
             zones=lambda region: [f"{region}{letter}" for letter in "abcdef"])
-        effective = template.effective(scope)
+        effective = intrinsics.effective(scope)
         for logical in template.check_cycles(effective.needs):
             body = effective.resources[logical]
             here = replace(place, path=f"{place.path}/{logical}" if place.path else logical)
-            given = template.resolve(body.get("Properties") or {}, scope)
+            given = intrinsics.resolve(body.get("Properties") or {}, scope)
             if body["Type"] == "AWS::CloudFormation::Stack":
                 child = {key: ",".join(map(template.text_of, value)) if isinstance(value, list) else template.text_of(value)
                          for key, value in (given.get("Parameters") or {}).items()}
@@ -213,7 +213,7 @@ class _Builder:
                 made[logical] = physical.of(body["Type"], here, given)
                 self._note(body["Type"], here, given, made[logical], root, path)
             self.physical[here.stack, here.region, here.path] = MappingProxyType(dict(made[logical]))
-        return {name: template.text_of(template.resolve(output["Value"], scope)) for name, output in effective.outputs.items()}
+        return {name: template.text_of(intrinsics.resolve(output["Value"], scope)) for name, output in effective.outputs.items()}
 
     def _note(self, kind: str, place: Place, given: Mapping[str, Any], made: Mapping[str, str], root: str, path: Path) -> None:
         """Keep what says who may do what."""

@@ -13,6 +13,7 @@ from deployer_needs import NOT_NEEDED, handler_permissions, needed
 from template_files import ROOT
 
 from localaws import policies
+from localaws.cloudformation import intrinsics
 from localaws.cloudformation import template as engine
 
 ACCOUNT, BOUNDARY = "111122223333", "arn:aws:iam::111122223333:policy/workload"
@@ -29,9 +30,9 @@ def _resolved(**given: str) -> dict[str, dict[str, Any]]:
     pseudo = {"AWS::AccountId": ACCOUNT, "AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::NoValue": engine.NO_VALUE} | {
         name: given[name] for name in given if name.startswith("AWS::")}
     values = {"ServiceName": "sample"} | {name: value for name, value in given.items() if not name.startswith("AWS::")}
-    scope = engine.Scope(data, engine.bind(data, values), pseudo)
+    scope = intrinsics.Scope(data, engine.bind(data, values), pseudo)
     scope.ref = lambda name: name
-    return {name: engine.resolve(body["Properties"], scope) for name, body in engine.effective(scope).resources.items()}
+    return {name: intrinsics.resolve(body["Properties"], scope) for name, body in intrinsics.effective(scope).resources.items()}
 
 
 def _documents(**given: str) -> list[dict[str, Any]]:

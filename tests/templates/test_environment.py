@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from template_files import ROOT, walk
 
+from localaws.cloudformation import intrinsics
 from localaws.cloudformation import template as engine
 from localaws.cloudwatch import engine as cloudwatch
 from localaws.cloudwatch.store import Bucket
@@ -35,9 +36,9 @@ def _resolved(file: str, resource: str, **given: str) -> dict[str, Any]:
     """A resource's properties, with the parameters given, and any value for the others."""
     data = engine.parse((FOLDER / f"{file}.yaml").read_text(encoding="utf-8"))
     values = {name: given.get(name, _value(name, spec)) for name, spec in data["Parameters"].items()}
-    scope = engine.Scope(data, engine.bind(data, values), PSEUDO)
+    scope = intrinsics.Scope(data, engine.bind(data, values), PSEUDO)
     scope.ref, scope.attribute = lambda name: name, lambda name, attribute: f"{name}.{attribute}"
-    found: dict[str, Any] = engine.resolve(engine.effective(scope).resources[resource]["Properties"], scope)
+    found: dict[str, Any] = intrinsics.resolve(intrinsics.effective(scope).resources[resource]["Properties"], scope)
     return found
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from localaws.cloudformation import template
+from localaws.cloudformation import intrinsics, template
+from localaws.cloudformation.intrinsics import Scope
 from localaws.cloudformation.schema import schemas
 from localaws.cloudformation.stacks import default_zones, split_url
-from localaws.cloudformation.template import UNKNOWN, Scope, TemplateError
+from localaws.cloudformation.template import UNKNOWN, TemplateError
 
 ROOT = Path(__file__).parents[2]
 ONE = "Resources: {A: {Type: 'AWS::SNS::Topic'}}\n"
@@ -31,7 +32,7 @@ def value(text: str, **more: Any) -> Any:
     found = Scope(data, template.bind(data, {}), {"AWS::Region": "us-east-1"}, zones=lambda region: ["a", "b"],
                   ref=lambda name: f"<{name}>", attribute=lambda name, attribute: f"<{name}.{attribute}>",
                   exported=lambda name: f"<{name}>", **more)
-    return template.resolve(data["Outputs"]["O"]["Value"], found)
+    return intrinsics.resolve(data["Outputs"]["O"]["Value"], found)
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -134,36 +135,36 @@ Outputs:
 
 
 def test_conditions_decide_what_exists_and_what_depends_on_what() -> None:
-    without = template.effective(scope(CONDITIONAL))
+    without = intrinsics.effective(scope(CONDITIONAL))
     assert list(without.resources) == ["A", "C"]
     assert without.needs["C"] == set()
     assert not without.outputs
     assert without.resources["C"]["Properties"] == {"Type": "String", "Value": "none"}
-    with_it = template.effective(scope(CONDITIONAL, {"Three": "true"}))
+    with_it = intrinsics.effective(scope(CONDITIONAL, {"Three": "true"}))
     assert with_it.needs == {"A": set(), "B": {"A"}, "C": {"B"}}
     assert list(with_it.outputs) == ["O"]
 
 
 def test_a_reference_to_what_a_condition_leaves_out_is_refused() -> None:
     text = CONDITIONAL.replace("Value: !If [Both, !Ref B, none]", "Value: !Ref B")
-    template.effective(scope(text, {"Three": "true"}))
+    intrinsics.effective(scope(text, {"Three": "true"}))
     with pytest.raises(TemplateError, match=r"Unresolved resource dependencies \[B\] in the Resources block"):
-        template.effective(scope(text))
+        intrinsics.effective(scope(text))
 
 
 def test_rules_hold_or_refuse() -> None:
     text = CONDITIONAL.replace("[['true'], !Ref Three]", "[['other'], !Ref Three]")
-    template.effective(scope(text))  # the rule's condition is false
+    intrinsics.effective(scope(text))  # the rule's condition is false
     with pytest.raises(TemplateError, match="must be true"):
-        template.effective(scope(text, {"Three": "true"}))
+        intrinsics.effective(scope(text, {"Three": "true"}))
 
 
 def test_what_is_unknown_stays_unknown_through_functions() -> None:
     known = Scope({}, {}, {}, ref=lambda name: UNKNOWN, attribute=lambda name, attribute: UNKNOWN)
     for item in ({"Fn::Sub": "${A}"}, {"Fn::Join": ["", ["a", {"Ref": "A"}]]}, {"Fn::Split": [",", {"Ref": "A"}]},
                  {"Fn::Select": [0, {"Ref": "A"}]}, {"Fn::Base64": {"Ref": "A"}}):
-        assert template.resolve(item, known) is UNKNOWN
-    assert template.resolve({"Fn::Select": [0, ["x", {"Ref": "A"}]]}, known) == "x"
+        assert intrinsics.resolve(item, known) is UNKNOWN
+    assert intrinsics.resolve({"Fn::Select": [0, ["x", {"Ref": "A"}]]}, known) == "x"
 
 
 @pytest.mark.parametrize(("url", "expected"), [

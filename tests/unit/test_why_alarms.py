@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from inprocess import InProcess
 
-from localaws.cloudformation import template
+from localaws.cloudformation import intrinsics, template
 from localaws.cloudformation.resources import fit
 from localaws.cloudwatch.api import Api
 from localaws.codedeploy.simulator import ACCOUNT, REGION, Simulation
@@ -127,11 +127,11 @@ class Place:
     def _create(self, file: str) -> None:
         data = template.parse((TEMPLATES / file).read_text())
         given = {key: value for key, value in VALUES.items() if key in data["Parameters"]}
-        scope = template.Scope(data, template.bind(data, given), {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::Partition": "aws"})
+        scope = intrinsics.Scope(data, template.bind(data, given), {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::Partition": "aws"})
         scope.ref = lambda name: self.names[name]
         client = self.aws.client("cloudwatch", REGION)
-        for name, resource in template.effective(scope).resources.items():
-            made = template.resolve(resource["Properties"], scope)
+        for name, resource in intrinsics.effective(scope).resources.items():
+            made = intrinsics.resolve(resource["Properties"], scope)
             method = "put_composite_alarm" if resource["Type"].endswith("CompositeAlarm") else "put_metric_alarm"
             getattr(client, method)(**fit(client, method, {"AlarmName": self.names.get(name, ""), **made}))
 
