@@ -26,7 +26,7 @@ from pathlib import Path
 
 from localaws import emulator, server, usage
 
-_START_SECONDS = 90
+_START_SECONDS = 180
 _STOP_SECONDS = 600
 """An hour's logs of twelve hosts take a minute to write on a busy machine: only one that hangs takes longer than this."""
 _STOP_SAYS = 15

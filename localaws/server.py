@@ -312,7 +312,7 @@ class LocalAws:
 
         def shut_down() -> None:
             self._stopping.set()
-            for service in reversed(list(self.services.values())):
+            for service in reversed(self._in_order()):
                 _logged(f"stop {service.name}", service.stop)
             loop.call_soon_threadsafe(done.set)
 
@@ -326,6 +326,15 @@ class LocalAws:
         self._spawn("start", self._start_services)
         await hypercorn.asyncio.serve(self, config, shutdown_trigger=done.wait)  # type: ignore[arg-type]
 
+    def _in_order(self) -> list[Any]:
+        """The services in the order in which they start; they stop the other way round.
+
+        Hosts come before balancers, and both before whoever calls them (canaries) or works on them (builds, deployments): nobody is to
+        take a stop of the local AWS for a fault of the hosts, nor a build for failed whose container the stop took away.
+        """
+        first = ("hosts", "elbv2")
+        return [*(self.services[name] for name in first), *(service for name, service in self.services.items() if name not in first)]
+
     def _start_services(self) -> None:
         deadline = time.time() + 30
         while time.time() < deadline:
@@ -333,8 +342,8 @@ class LocalAws:
                 if probe.connect_ex(("127.0.0.1", self.options.port)) == 0:
                     break
             time.sleep(0.05)
-        for name, service in self.services.items():
-            _logged(f"start {name}", service.start)
+        for service in self._in_order():
+            _logged(f"start {service.name}", service.start)
         (self.options.state_dir / "ready").write_text(str(os.getpid()))
 
 

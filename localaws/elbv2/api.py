@@ -83,7 +83,8 @@ class Api(Service):
     # -- life --------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to balance, and to follow the instances that are targets."""
+        """Begin to balance, and to follow the instances that are targets: they come back before, perhaps on other addresses."""
+        self.follow_instances()
         self.balancing.start()
         self.aws.every(15.0, "elbv2 instances", self.follow_instances)
 

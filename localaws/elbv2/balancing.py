@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +16,8 @@ log = logging.getLogger("localaws.elbv2")
 
 NAMESPACE = "AWS/ApplicationELB"
 HOST_COUNT_SECONDS = 10.0
+COME_BACK_SECONDS = 60.0
+"""How long a start waits for targets that were healthy when the local AWS stopped."""
 FIRST_PORT = 8800
 """Listeners are published on 127.0.0.1 from this port on; a load balancer keeps its ports for life."""
 
@@ -37,13 +40,28 @@ class Balancing:
         self._stale: set[str] = set()
 
     def start(self) -> None:
-        """Listen for requests' logs, start a balancer for each load balancer of the kept state, and begin to check targets."""
+        """Listen for requests' logs, start a balancer for each load balancer of the kept state, and begin to check targets.
+
+        No balancer before its targets answer again: that they were stopped with the local AWS is no fault that an alarm may see.
+        """
         self._receiver = driver.Receiver(self.aws.network.gateway, self.take)
-        for arn, _ in self.records.all("load_balancers"):
-            self.begin(arn)
+        with self.lock:
+            arns = [arn for arn, _ in self.records.all("load_balancers")]
+            were_healthy = [(dict(target), engine.check_of(record["description"])) for group, record in self.records.all("target_groups")
+                            if self.records.balancers_of(group) for target in record["targets"].values() if target["state"] == "healthy"]
+        until = time.monotonic() + COME_BACK_SECONDS
+        list(self._probes.map(lambda one: self._come_back(one[0], one[1], until), were_healthy))
+        list(self._probes.map(self._begin, arns))
         self.aws.every(0.5, "elbv2 health checks", self.tick)
         self.aws.every(2.0, "elbv2 measurements", self.flush)
         self.aws.every(HOST_COUNT_SECONDS, "elbv2 host counts", self.count_hosts)
+
+    def _come_back(self, target: engine.Target, check: engine.Check, until: float) -> None:
+        while not (target["address"] and engine.passes(check, driver.probe(target["address"], target["port"], check))):
+            if time.monotonic() >= until:
+                log.warning("target %s does not answer any more", target["id"])
+                return
+            time.sleep(0.5)
 
     def stop(self) -> None:
         """Remove the balancers; the next start makes them again on the same ports."""

@@ -89,11 +89,16 @@ def due(target: Target, now: float) -> bool:
     return bool(target["state"] != "draining" and now >= target["next_check"])
 
 
+def passes(check: Check, result: Result) -> bool:
+    """Return whether a check saw what the matcher asks for."""
+    return result.status is not None and any(low <= result.status <= high for low, high in check.codes)
+
+
 def observe(target: Target, check: Check, result: Result) -> Target:
     """Return the target after one check: the first success makes a new target healthy; else thresholds of consecutive results count."""
     if target["state"] == "draining":
         return target
-    if result.status is not None and any(low <= result.status <= high for low, high in check.codes):
+    if passes(check, result):
         successes = target["successes"] + 1
         if target["state"] == "initial" or (target["state"] == "unhealthy" and successes >= check.healthy):
             return {**target, "state": "healthy", "reason": "", "codes": [], "successes": successes, "failures": 0}
