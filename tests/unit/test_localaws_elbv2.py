@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.session
@@ -12,10 +13,11 @@ import botocore.validate
 import pytest
 
 from localaws.clock import VirtualClock
-from localaws.elbv2 import driver, engine, proxy
+from localaws.elbv2 import balancing, driver, engine, proxy
 from localaws.elbv2.api import Api
 from localaws.elbv2.engine import Result
 from localaws.elbv2.proxy import Backend, Frontend, Measurement, Plan, Server
+from localaws.server import LocalAws
 from localaws.service import Context, ServiceError
 
 CTX = Context("000000000000", "us-east-1", "arn:aws:iam::000000000000:root", "000000000000")
@@ -536,3 +538,38 @@ def test_records_survive_a_restart(api: Api) -> None:
     again.load(json.loads(json.dumps(api.dump())))
     assert health(again, fleet) == health(api, fleet) == {"i-1": ("initial", "Elb.InitialHealthChecking")}
     assert again.endpoints() == api.endpoints()
+
+
+def test_no_balancer_starts_before_its_targets_answer_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a stop of the local AWS: hosts take their time to come back, perhaps to another address, and that is no fault of theirs."""
+    fleet = group(api)
+    arn = balancer(api)["LoadBalancerArn"]
+    listener(api, arn, fleet)
+    call(api, "RegisterTargets", TargetGroupArn=fleet, Targets=[{"Id": "i-1"}, {"Id": "i-2"}])
+    targets = api.stores.targets(fleet)
+    for key, target in targets.items():
+        targets[key] = {**target, "state": "healthy" if target["id"] == "i-1" else "unhealthy"}
+    api.aws.ec2.instances["i-1"] = ("10.0.0.99", "running")
+    seen: list[str] = []
+
+    def probe(address: str, port: int, check: Any) -> Result:
+        seen.append(address)
+        return Result(200 if seen.count(address) > 2 else None)
+
+    monkeypatch.setattr(balancing.driver, "probe", probe)
+    monkeypatch.setattr(balancing.driver, "Receiver", lambda *_: None)
+    monkeypatch.setattr(balancing.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(api.balancing, "_begin", lambda arn: seen.append(arn))
+    api.aws.network, api.aws.every = SimpleNamespace(gateway=""), lambda *_: None
+    api.start()
+    assert seen == ["10.0.0.99"] * 3 + [arn], "one that was unhealthy before is not waited for"
+    seen.clear()
+    monkeypatch.setattr(balancing, "COME_BACK_SECONDS", 0.0)
+    api.start()
+    assert seen == ["10.0.0.99", arn], "nor one that does not come back"
+
+
+def test_hosts_start_before_balancers_and_stop_after_them() -> None:
+    services: Any = dict.fromkeys(("cloudwatch", "elbv2", "codebuild", "synthetics", "ec2", "hosts"))
+    order = LocalAws._in_order(SimpleNamespace(services={name: name for name in services}))  # type: ignore[arg-type]
+    assert order == ["hosts", "elbv2", "cloudwatch", "codebuild", "synthetics", "ec2"]
