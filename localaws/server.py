@@ -50,6 +50,8 @@ _SERVICES = (
 )
 _EXTENSIONS = (("ec2", "ec2"), ("ssm", "ssm"), ("ecr", "ecr"))
 _CLEARINGS = 20
+_LOOPS_SECONDS = 15.0
+"""How long a stop waits for background work that is just being done."""
 _COMMANDS = ("codedeploy-commands", "CodeDeployCommandService_v20141006")
 
 
@@ -86,6 +88,7 @@ class LocalAws:
         self.services: dict[str, Any] = {}
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._loops: list[threading.Thread] = []
         self._clients: dict[tuple[str, ...], SessionClients] = {}
         self._clients_lock = threading.Lock()
         self.docker = engine()
@@ -183,16 +186,17 @@ class LocalAws:
             while not self._stopping.wait(seconds):
                 _logged(name, work)
 
-        self._spawn(name, loop)
+        self._loops.append(self._spawn(name, loop))
 
     def spawn(self, name: str, work: Callable[[], None]) -> None:
         """See `localaws.service.Aws.spawn`."""
         self._spawn(name, lambda: _logged(name, work))
 
-    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+    def _spawn(self, name: str, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     # -- the wire ----------------------------------------------------------------------------------------------------------
 
@@ -312,6 +316,10 @@ class LocalAws:
 
         def shut_down() -> None:
             self._stopping.set()
+            # What is at work now ends first: a service that has stopped would not take what it hands on, and it would be lost.
+            deadline = time.monotonic() + _LOOPS_SECONDS
+            for at_work in self._loops:
+                at_work.join(max(0.0, deadline - time.monotonic()))
             for service in reversed(self._in_order()):
                 _logged(f"stop {service.name}", service.stop)
             loop.call_soon_threadsafe(done.set)
