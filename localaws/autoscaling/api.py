@@ -480,7 +480,9 @@ class Api(Service):
             log.warning("%s of %s: %s", effect.member, group["Name"], error)
             done = False
         with self.lock:
-            engine.registered(group, effect.member, done)
+            too_late = engine.registered(group, effect.member, done)
+        if too_late:
+            world.deregister(effect.member, effect.data["TargetGroups"])
 
     # -- inside ------------------------------------------------------------------------------------------------------------
 

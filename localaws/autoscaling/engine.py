@@ -250,11 +250,12 @@ def launch_failed(group: Group, launch_id: str, message: str, now: float) -> lis
     return [_event(group, member, "EC2 Instance Launch Unsuccessful")]
 
 
-def registered(group: Group, instance_id: str, done: bool) -> None:
-    """The target groups took a member in (or not: then it is tried again)."""
+def registered(group: Group, instance_id: str, done: bool) -> bool:
+    """The target groups took a member in (or not: then it is tried again); return whether they must let it go: it began to leave meanwhile."""
     member = group["Members"].get(instance_id)
     if member is not None:
         member["Registered"], member["Registering"] = done, False
+    return done and (member is None or str(member["State"]).startswith("Terminating"))
 
 
 def drop_unanswered(group: Group) -> None:
