@@ -288,6 +288,22 @@ def test_target_groups_are_attached_and_detached_with_the_instances(api: InlineA
     assert group(api)["TargetGroupARNs"] == []
 
 
+def test_a_target_that_registers_while_its_instance_begins_to_leave_goes_again(api: InlineApi, aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    register = aws.elbv2.register_targets
+
+    def deleted_meanwhile(**params: Any) -> None:
+        if not api._stores[CTX]["groups"]["g"]["Deleting"]:
+            api.delete_auto_scaling_group(CTX, {"AutoScalingGroupName": "g", "ForceDelete": True})
+            api.turn(1)
+        register(**params)
+
+    monkeypatch.setattr(aws.elbv2, "register_targets", deleted_meanwhile)
+    make(api, TargetGroupARNs=["tg-1"])
+    api.turn(8)
+    assert aws.elbv2.registered == []
+    assert api.describe_auto_scaling_groups(CTX, {})["AutoScalingGroups"] == []
+
+
 def test_state_survives_a_restart(api: InlineApi, aws: FakeAws) -> None:
     make(api)
     again = InlineApi(aws)  # type: ignore[arg-type]
