@@ -27,6 +27,7 @@ from pathlib import Path
 from localaws import emulator, server, usage
 
 _START_SECONDS = 180
+"""Hosts that stopped with it come back first, and balancers wait a minute for them."""
 _STOP_SECONDS = 600
 """An hour's logs of twelve hosts take a minute to write on a busy machine: only one that hangs takes longer than this."""
 _STOP_SAYS = 15

@@ -87,7 +87,6 @@ class LocalAws:
         self.labels = {LABEL: options.name}
         self.services: dict[str, Any] = {}
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
         self._loops: list[threading.Thread] = []
         self._clients: dict[tuple[str, ...], SessionClients] = {}
         self._clients_lock = threading.Lock()
@@ -194,7 +193,6 @@ class LocalAws:
 
     def _spawn(self, name: str, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, name=name, daemon=True)
-        self._threads.append(thread)
         thread.start()
         return thread
 
@@ -315,13 +313,7 @@ class LocalAws:
         loop = asyncio.get_running_loop()
 
         def shut_down() -> None:
-            self._stopping.set()
-            # What is at work now ends first: a service that has stopped would not take what it hands on, and it would be lost.
-            deadline = time.monotonic() + _LOOPS_SECONDS
-            for at_work in self._loops:
-                at_work.join(max(0.0, deadline - time.monotonic()))
-            for service in reversed(self._in_order()):
-                _logged(f"stop {service.name}", service.stop)
+            self._stop_services()
             loop.call_soon_threadsafe(done.set)
 
         def on_signal() -> None:
@@ -342,6 +334,15 @@ class LocalAws:
         """
         first = ("hosts", "elbv2")
         return [*(self.services[name] for name in first), *(service for name, service in self.services.items() if name not in first)]
+
+    def _stop_services(self) -> None:
+        self._stopping.set()
+        # What is at work now ends first: a service that has stopped would not take what it hands on, and it would be lost.
+        deadline = time.monotonic() + _LOOPS_SECONDS
+        for at_work in self._loops:
+            at_work.join(max(0.0, deadline - time.monotonic()))
+        for service in reversed(self._in_order()):
+            _logged(f"stop {service.name}", service.stop)
 
     def _start_services(self) -> None:
         deadline = time.time() + 30

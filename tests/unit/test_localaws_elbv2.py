@@ -17,7 +17,6 @@ from localaws.elbv2 import balancing, driver, engine, proxy
 from localaws.elbv2.api import Api
 from localaws.elbv2.engine import Result
 from localaws.elbv2.proxy import Backend, Frontend, Measurement, Plan, Server
-from localaws.server import LocalAws
 from localaws.service import Context, ServiceError
 
 CTX = Context("000000000000", "us-east-1", "arn:aws:iam::000000000000:root", "000000000000")
@@ -567,9 +566,3 @@ def test_no_balancer_starts_before_its_targets_answer_again(api: Api, monkeypatc
     monkeypatch.setattr(balancing, "COME_BACK_SECONDS", 0.0)
     api.start()
     assert seen == ["10.0.0.99", arn], "nor one that does not come back"
-
-
-def test_hosts_start_before_balancers_and_stop_after_them() -> None:
-    services: Any = dict.fromkeys(("cloudwatch", "elbv2", "codebuild", "synthetics", "ec2", "hosts"))
-    order = LocalAws._in_order(SimpleNamespace(services={name: name for name in services}))  # type: ignore[arg-type]
-    assert order == ["hosts", "elbv2", "cloudwatch", "codebuild", "synthetics", "ec2"]
