@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.every, pytest.mark.usefixtures("calm")]
 ])
 def test_gamma_catches_it(delivery: demo.Demonstration, switches: dict[str, Any], alarm: str | None) -> None:
     shipped = shipping.ship(delivery, f"Bad by {', '.join(switches)}", **switches)
-    shipping.came_back(delivery, shipped, "Gamma", alarm)
+    # Not by whom: an alarm that fires when one Region is deployed and another is not yet is the reconciler's to see, not CodeDeploy's.
+    shipping.came_back(delivery, shipped, "Gamma", alarm, status=None)
     assert shipped.fired, shipped.report()
 
 
@@ -64,7 +65,7 @@ def test_what_only_the_one_box_shows_is_caught_there_and_few_customers_see_it(de
     home = disturb.place_of(delivery, "prod", delivery.region)
     with disturb.setting([home], delivery.settings["prod"].service, "onebox", "SHOW_FAULTS"):
         shipped = shipping.ship(delivery, "Bad in the one-box only", fault_percent=30, fault_only_if_env="SHOW_FAULTS")
-    shipping.came_back(delivery, shipped, "OneBox", "Faults")
+    shipping.came_back(delivery, shipped, "OneBox", "Faults", status=None)
     assert {one.scope for one in shipped.outcome.in_environment("prod")} == {"onebox"}, "no fleet ever saw it"
     assert not any(answer.failed for answer in shipped.answers if answer.environment != home.name)
     # Of all that prod was asked between the first bad host entering service and the last leaving.

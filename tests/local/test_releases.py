@@ -33,6 +33,7 @@ def test_a_container_that_dies_at_start_fails_validation_on_the_first_host(deliv
     outcome = delivery.ship("Dies at start")
     delivery.repository.behave()
     assert (outcome.status, outcome.caught_in, outcome.unsettled) == ("Failed", "Gamma", ())
+    seen = []
     for place in delivery.places_of("gamma"):
         failed, *backs = [one for one in outcome.deployments if one.region == place.region]
         assert backs[-1].status == "Succeeded"
@@ -43,10 +44,13 @@ def test_a_container_that_dies_at_start_fails_validation_on_the_first_host(deliv
         events = {one["instanceTarget"]["targetId"]: {event["lifecycleEventName"]: event for event in one["instanceTarget"]["lifecycleEvents"]}
                   for one in targets}
         touched = [target for target, of in events.items() if any(event["status"] not in ("Pending", "Skipped") for event in of.values())]
-        assert len(touched) == 1, "only the first host may be out of service"
-        validate = events[touched[0]]["ValidateService"]
-        assert validate["status"] == "Failed"
-        assert validate["diagnostics"]["errorCode"] == "ScriptFailed"
+        assert len(touched) <= 1, "only the first host may be out of service"
+        # Which Region is first decides: its failure has the reconciler stop the other's deployment, maybe in the middle of this hook.
+        if failed.status == "Failed":
+            seen.append(events[touched[0]]["ValidateService"])
+        else:
+            assert failed.status == "Stopped"
+    assert {(one["status"], one["diagnostics"]["errorCode"]) for one in seen} == {("Failed", "ScriptFailed")}
     assert delivery.running() == before
 
 

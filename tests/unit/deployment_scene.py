@@ -211,3 +211,28 @@ def one_hook(event: str, location: str = "hooks/run.sh", **more: int) -> str:
     """An appspec.yml with one script."""
     lines = f"  {event}:\n    - location: {location}\n" + "".join(f"      {name}: {value}\n" for name, value in more.items())
     return APPSPEC.format(hooks=lines)
+
+
+def first(verdict: Verdict) -> str:
+    return verdict.first.cause.id if verdict.first else ""
+
+
+def named(verdict: Verdict) -> set[str]:
+    return {one.cause.id for one in ([verdict.first] if verdict.first else []) + list(verdict.others)}
+
+
+def saying(event: str, code: int = 5, message: str = "", log: str = "", script: str = "", bundle: str = "two") -> Callable[[str, str], Outcome]:
+    """A host on which an event of a bundle ends with these diagnostics."""
+    def behave(name: str, given: str) -> Outcome:
+        if (name, given) != (event, bundle):
+            return 1.0, True, {"error_code": 0, "script_name": "", "message": "Succeeded", "log": ""}
+        return 1.0, False, {"error_code": code, "script_name": script, "message": message, "log": log}
+    return behave
+
+
+def ship_bad(scene: Scene, behave: Callable[[str, str], Outcome] | None = None) -> str:
+    """Deploy `one`, which goes well, and then `two`; return that deployment's id."""
+    assert scene.sim.ship("one")["status"] == "Succeeded"
+    for host in scene.hosts if behave else ():
+        host.behave = behave  # type: ignore[assignment]
+    return str(scene.sim.ship("two")["deploymentId"])
