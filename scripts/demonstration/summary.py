@@ -71,7 +71,8 @@ def faults(summary: Mapping[str, Any]) -> list[str]:
     for one in summary["releases"]:
         if one["intent"] != "bad":
             continue
-        if one["status"] != "Failed":
+        # Stopped where the reconciler saw an alarm before CodeDeploy or a gate did; both are a release that was caught.
+        if one["status"] not in ("Failed", "Stopped"):
             found.append(f"the bad release {one['commit'][:12]} is {one['status']}")
         if one["detection"] is None:
             found.append(f"no alarm saw the bad release {one['commit'][:12]}")

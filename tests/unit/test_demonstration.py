@@ -72,6 +72,12 @@ def test_what_was_promised_has_no_faults() -> None:
     assert summary.faults(promised()) == []
 
 
+def test_a_bad_release_that_the_reconciler_stopped_before_its_stage_failed_is_no_fault() -> None:
+    result = promised()
+    result["releases"][1]["status"] = "Stopped"
+    assert summary.faults(result) == []
+
+
 def test_a_rollback_that_failed_and_was_tried_again_is_no_fault() -> None:
     again = deployment(PLACES[0], "d-2b", "user", "Failed", 119.0, 120.0, "handsoff rollback 7 third")
     bad = Outcome(BAD, "execution-2", "Failed", None, 60.0, "Gamma", (BAD_OUTCOME.deployments[0], again, *BAD_OUTCOME.deployments[1:]))
