@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ class Signer:
     """A key and certificate in `folder`, made on first use."""
 
     def __init__(self, folder: Path) -> None:
+        self._lock = threading.Lock()
         self._key, self._certificate = folder / "specification-key.pem", folder / "specification-certificate.pem"
 
     def sign(self, specification: dict[str, Any]) -> str:
         """Return the PEM of the signed JSON. Raises RuntimeError with openssl's own words."""
-        self._ensure()
+        with self._lock:  # hosts of several Regions ask for the first one at the same time
+            self._ensure()
         return _openssl(["smime", "-sign", "-binary", "-nodetach", "-outform", "PEM", "-signer", str(self._certificate),
                          "-inkey", str(self._key)], json.dumps(specification).encode()).decode()
 
