@@ -182,7 +182,8 @@ def kind_of(deployment: Deployment, target: Target, event: Event) -> str:
         return "elb-instance" if "InvalidTarget" in text or "RegisterTargets" in text else "allow"
     if "after an agent restart" in text:
         return "agent-restarted"
-    if event.name in FROM_LAST_INSTALLED:
+    # On a host that has no revision yet no script is run: what fails there is the agent's own.
+    if event.name in FROM_LAST_INSTALLED and (event.script or event.code.startswith("Script") or deployment.previous is not None):
         return "previous"
     if event.name == "DownloadBundle":
         return _download(told)

@@ -187,6 +187,15 @@ def test_the_previous_revision_cannot_be_stopped(scene: Scene) -> None:
     assert named(verdict) == {"deployment-previous-stop-failed"}
 
 
+def test_on_hosts_that_have_no_revision_yet_it_is_not_a_previous_ones_script() -> None:
+    scene = Scene()
+    for host in scene.hosts:
+        host.behave = saying("BeforeBlockTraffic", message="POST codedeploy-commands.us-east-1.amazonaws.com/: 500")
+    verdict = scene.why(str(scene.sim.ship("two")["deploymentId"]))
+    assert first(verdict) == "deployment-event-failed"
+    assert "500" in "\n".join(verdict.first.match.evidence if verdict.first else ())
+
+
 def test_ignoring_it_is_the_way_out(scene: Scene) -> None:
     scene.bundle("one", with_hook("exit 3", "ApplicationStop"))
     scene.sim.ship("one")
