@@ -19,8 +19,14 @@ from scripts.demonstration.delivery import Deployment
 
 pytestmark = [pytest.mark.every, pytest.mark.usefixtures("calm")]
 
-LATER = {"fault_percent": 60, "fault_after_seconds": 75}
-"""Bad, but only once CodeDeploy has called the deployment of two hosts successful: the gate's to catch, and the reconciler's to take back."""
+
+def later(delivery: demo.Demonstration) -> dict[str, int]:
+    """Bad, but only once CodeDeploy has called gamma's deployments successful: the gate's to catch, and the reconciler's to take back.
+
+    How long they take is this machine's; the gate's bake time begins after them and is longer than what is added here.
+    """
+    begun, ended = _stages(delivery)
+    return {"fault_percent": 60, "fault_after_seconds": int((ended["Gamma"] - begun["Gamma"]).total_seconds()) + 10}
 
 
 class Beside:
@@ -61,7 +67,7 @@ def first_rollback(delivery: demo.Demonstration, since: float, seconds: float = 
 
 def test_with_every_event_lost_the_schedule_alone_takes_it_back(delivery: demo.Demonstration) -> None:
     with disturb.rules_off(delivery):
-        shipped = shipping.ship(delivery, "Its events are lost", **LATER)
+        shipped = shipping.ship(delivery, "Its events are lost", **later(delivery))
     shipping.came_back(delivery, shipped, "Gamma", "Faults", "reconciler")
 
 
@@ -77,7 +83,7 @@ def test_a_reconciler_that_is_cut_off_half_way_goes_on_where_it_was(delivery: de
             time.sleep(90)
 
     with Beside(cut):
-        shipped = shipping.ship(delivery, "Its reconciler is cut off", **LATER)
+        shipped = shipping.ship(delivery, "Its reconciler is cut off", **later(delivery))
     shipping.came_back(delivery, shipped, "Gamma", "Faults", "reconciler")
 
 
@@ -120,7 +126,7 @@ def test_with_a_dead_host_the_way_back_goes_on_to_half_and_then_to_all(delivery:
     autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=["HealthCheck", "ReplaceUnhealthy", "Launch", "Terminate"])
     try:
         with Beside(kill):
-            shipped = shipping.ship(delivery, "A host dies on the way back", **LATER)
+            shipped = shipping.ship(delivery, "A host dies on the way back", **later(delivery))
     finally:
         local_aws.asked("codedeploy/absent-after/300")
         delivery.pipeline.settle_seconds = usual
@@ -213,13 +219,22 @@ def test_a_time_bomb_after_wave1_takes_all_back_at_once_and_shuts_prod_until_som
 
 def _until_wave2(delivery: demo.Demonstration) -> int:
     """Seconds from the start of a container in the one-box until a release is in Wave2, by the newest release that got there; and a minute."""
+    begun, _ = _stages(delivery)
+    return int((begun["Wave2"] - begun["OneBox"]).total_seconds()) + 60
+
+
+def _stages(delivery: demo.Demonstration) -> tuple[dict[str, dt.datetime], dict[str, dt.datetime]]:
+    """When each stage's deployments began and ended in the newest release that went through."""
     listed = delivery.aws.client("codepipeline", delivery.region).list_pipeline_executions(pipelineName=delivery.pipeline.name)["pipelineExecutionSummaries"]
     execution = next(one["pipelineExecutionId"] for one in listed if one["status"] == "Succeeded")
     begun: dict[str, dt.datetime] = {}
+    ended: dict[str, dt.datetime] = {}
     for action in delivery.pipeline.actions(execution):
         if action["actionName"].startswith("Deploy"):
-            begun.setdefault(action["stageName"], action["startTime"])
-    return int((begun["Wave2"] - begun["OneBox"]).total_seconds()) + 60
+            stage = action["stageName"]
+            begun[stage] = min(begun.get(stage, action["startTime"]), action["startTime"])
+            ended[stage] = max(ended.get(stage, action["lastUpdateTime"]), action["lastUpdateTime"])
+    return begun, ended
 
 
 def _passed(delivery: demo.Demonstration, execution: str, stage: str) -> bool:
