@@ -84,7 +84,7 @@ def test_a_gate_without_requests_waits_and_then_fails_saying_so(delivery: demo.D
     home = disturb.place_of(delivery, "prod", delivery.region)
 
     def nobody(stage: str, action: str, status: str) -> None:
-        if (stage, action, status) == ("OneBox", "Enter", "InProgress"):
+        if (stage, action) == ("OneBox", "Enter") and status != "Failed":  # it may be over between two looks
             delivery.traffic.pause(home.name)
         if stage == "OneBox" and status == "Failed":
             delivery.traffic.resume()
