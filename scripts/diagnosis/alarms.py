@@ -2,7 +2,8 @@
 
 Sources: DescribeAlarms, DescribeAlarmHistory, GetMetricData and PutCompositeAlarm in the API reference
 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/). For one Region it is at most three calls of DescribeAlarms for a hundred alarms, one
-of DescribeAlarmHistory for each that fired (at most MOST_HISTORIES), one of GetMetricData, and one of GetCanaryRuns where a canary is watched.
+of DescribeAlarmHistory for each that fired (at most MOST_HISTORIES, those that still do first), one of GetMetricData, and one of GetCanaryRuns where a
+canary is watched.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Raw = Mapping[str, Any]
 Points = tuple[tuple[float, float], ...]
 
 
-def read(calls: Calls, region: str, names: Sequence[str], since: float, until: float) -> tuple[Alarm, ...]:
+def read(calls: Calls, region: str, names: Sequence[str], since: float, until: float, most_histories: int = MOST_HISTORIES) -> tuple[Alarm, ...]:
     """The alarms of these names, and those under composites of them that fired; what is not there with `exists` False.
 
     `since` and `until` bound what counts (epoch seconds). Alarms that cannot be read at all are left out, with a note in `calls.unreadable`.
@@ -46,7 +47,7 @@ def read(calls: Calls, region: str, names: Sequence[str], since: float, until: f
         return ()
     raws = {name: raw for name, raw in described.items() if raw is not None}
     loud = sorted((raw for raw in raws.values() if _is_of_interest(raw, since)), key=lambda raw: (raw["StateValue"] != "ALARM", -_moved(raw)))
-    histories = {raw["AlarmName"]: _history(calls, region, raw, since, until) for raw in loud[:MOST_HISTORIES]}
+    histories = {raw["AlarmName"]: _history(calls, region, raw, since, until) for raw in loud[:most_histories]}
     fired = {name: [at for at, state, _ in items if state == "ALARM"] for name, items in histories.items()}
     for raw in loud:
         if raw["StateValue"] == "ALARM" and not fired.get(raw["AlarmName"]):

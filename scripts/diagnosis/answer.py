@@ -74,7 +74,7 @@ def text(case: Case, verdict: Verdict, calls: int, width: int | None) -> str:
             for fact in redact_lines(other.match.evidence)[:2]:
                 page.line(fact, "      ")
     if case.also:
-        page.head("failed at another time, and not looked into")
+        page.head("failed too, and not looked into")
         page.items(tuple(f"{one.partition(': ')[0]}: make why ENV={case.asked or case.environment} {one.partition(': ')[2]}" for one in case.also))
     if first is not None and verdict.ruled_out and _failed(case):
         page.head("ruled out")
@@ -291,6 +291,6 @@ def schema() -> Mapping[str, str]:
         "failing": "whether something is failing (exit code 1)", "cause": "the cause's stable id, or null", "title": "the cause in a sentence",
         "certainty": "certain, likely or possible", "where": "Region/scope, stage or stack", "evidence": "facts", "ruled_out": "[{cause, why}]",
         "fix": "steps", "document": "{title, url}", "others": "[{cause, title, certainty, where, evidence, fix}]",
-        "holds": "[{kind, where, reason, since, by, waiting}]", "running": "what is under way", "also": "what failed at another time",
+        "holds": "[{kind, where, reason, since, by, waiting}]", "running": "what is under way", "also": "what failed too, and was not looked into",
         "unreadable": "[{what, why, permission}]", "calls": "API calls made",
     }

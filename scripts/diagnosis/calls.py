@@ -23,6 +23,7 @@ class _Tally:
     count: int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    answers: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
 
 class Calls:
@@ -71,6 +72,16 @@ class Calls:
         except (ClientError, BotoCoreError, CommandError) as error:
             self.refused(what, error)
             return otherwise
+
+    def once(self, what: tuple[str, ...], do: Callable[[], T]) -> T:
+        """What `do` gives, asked only once for the same `what` of this account: several deployments share a group. Raises as `do` does."""
+        key = (id(self._aws), *what)
+        with self._tally.lock:
+            if key in self._tally.answers:
+                return self._tally.answers[key]  # type: ignore[no-any-return]
+        found = do()
+        with self._tally.lock:
+            return self._tally.answers.setdefault(key, found)  # type: ignore[no-any-return]
 
     def refused(self, what: str, error: Exception) -> None:
         """Note that something could not be read, for an error that the caller has caught itself."""

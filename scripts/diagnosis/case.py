@@ -414,7 +414,7 @@ class Case:
     the environment's log (newest first).
     `running` says what is under way now: not failing, not over; of an execution that did not fail, `actions` are then those under way.
     `environment` is the one in which it is, for commands; `asked` the one that was asked about, where that is another.
-    `also` names further things that failed at another time, and are not looked into here.
+    `also` names further things that failed, at another time or one too many, and are not looked into here.
     """
 
     environment: str

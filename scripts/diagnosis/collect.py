@@ -26,6 +26,10 @@ T = TypeVar("T")
 MOST_DEPLOYMENTS = 3
 """Deployments of one case that are read with their instances: a wave of more Regions fails for one reason."""
 MOST_BUILDS = 3
+MOST_CALLS = 60
+"""API calls of one answer: further failed deployments are read while there is room, else named. One alone takes at most 40."""
+_A_DEPLOYMENT, _IN_A_REGION_READ, _ALARMS, _AFTER = 15, 9, 6, 3
+"""Calls that room is kept for: a deployment, one more in a Region where a group's settings are mostly known, a Region's alarms, and the ledger."""
 MOST_STACKS = 3
 TOGETHER_SECONDS = 1800.0
 """What else failed within this time before or after what is looked into belongs to it: two faults at once."""
@@ -177,13 +181,10 @@ def _newest(scene: Scene, overview: Overview | None, now: float) -> Case:
     stood = [one for one in broken if one.at >= begin]
     also = [_told(one) for one in outside if one not in near and one not in stood]
     also += [f"execution {late.execution.id} ended {late.execution.status.lower()} in {late.stage}: EXECUTION={late.execution.id}"] if late else []
-    case = _of_execution(scene, overview, failure, now) if failure and overview else _empty(scene, now)
-    room = max(0, MOST_DEPLOYMENTS - len(case.deployments))
-    more = _together([_read_deployment(one.place.calls, one.place.region, one.deployment, scene) for one in near[:room]])
+    case = _of_execution(scene, overview, failure, now, near) if failure and overview else _with_deployments(_empty(scene, now), scene, _of_groups(scene, near))
     operations = _together([_read_stack(one.place.calls, one.place.region, one.name) for one in stood[:MOST_STACKS]])
-    also += [*map(_told, near[room:]), *map(_told, stood[MOST_STACKS:])]
-    deployments = (*case.deployments, *(one for one in more if one is not None))
-    case = replace(case, deployments=deployments, stacks=tuple(one for one in operations if one is not None), also=tuple(also))
+    also += [*case.also, *map(_told, stood[MOST_STACKS:])]
+    case = replace(case, stacks=tuple(one for one in operations if one is not None), also=tuple(also))
     if failure is None:
         first = max((one for one in outside if one in near or one in stood), key=lambda one: one.at)
         about, subject = ("deployment", first.deployment) if isinstance(first, Attempted) else ("stack", first.name)
@@ -264,24 +265,61 @@ def _healthy(scene: Scene, overview: Overview | None, now: float) -> Case:
     return replace(case, execution=going, actions=tuple(one for one in inside.actions if one.status == "InProgress"))
 
 
-def _of_execution(scene: Scene, overview: Overview | None, failure: Failure, now: float) -> Case:
-    """A case about an execution, with the deployments and builds of its failed actions."""
+@dataclass(frozen=True)
+class Wanted:
+    """A deployment that may be read, and what is said of it where it is not."""
+
+    region: str
+    read: Callable[[], Deployment | None]
+    told: str
+
+
+def _of_groups(scene: Scene, near: Sequence[Attempted]) -> list[Wanted]:
+    return [Wanted(one.place.region, _read_deployment(one.place.calls, one.place.region, one.deployment, scene), _told(one)) for one in near]
+
+
+def _with_deployments(case: Case, scene: Scene, wanted: Sequence[Wanted]) -> Case:
+    """The case with the first of these deployments, and with those after it that there is room for; `also` names the others."""
+    calls = next((place.calls for place in scene.places), scene.home.calls if scene.home else None)
+    found: list[Deployment | None] = []
+    also: list[str] = []
+    regions: set[str] = set()
+    for one in wanted:
+        known = one.region in regions
+        needs = (_IN_A_REGION_READ if known else _A_DEPLOYMENT) + _ALARMS * len({*regions, one.region}) + _AFTER
+        if found and (len(found) >= MOST_DEPLOYMENTS or (calls is not None and calls.count + needs > MOST_CALLS)):
+            also.append(one.told)
+            continue
+        regions.add(one.region)
+        found.append(one.read())
+    return replace(case, deployments=(*case.deployments, *(one for one in found if one is not None)), also=(*case.also, *also))
+
+
+def _of_execution(scene: Scene, overview: Overview | None, failure: Failure, now: float, near: Sequence[Attempted] = ()) -> Case:
+    """A case about an execution, with the builds of its failed actions, and as there is room: a deployment of theirs, then what failed near them by itself, the
+    newest first, then the rest of theirs."""
     bad = [action for action in failure.actions if action.status in ("Failed", "Abandoned") and action.external]
     deployments = [action for action in bad if action.provider == "CodeDeploy" and action.external.startswith("d-")]
     # A build's id is <project>:<uuid>; an action that could not begin one has none.
     builds = [action for action in bad if action.provider == "CodeBuild" and ":" in action.external]
-    read = _together([_of_action(scene, action) for action in deployments[:MOST_DEPLOYMENTS]])
+    # Where another deployment failed, this one's group is known when that one is read.
+    deployments.sort(key=lambda action: (bool(near) and action.region != near[0].place.region, action.ended or action.started))
+    own = [Wanted(action.region, _of_action(scene, action),
+                  f"deployment {action.external} in {action.region} ended failed: DEPLOYMENT={action.external}") for action in deployments]
     built = _together([_build_of(scene, action) for action in builds[:MOST_BUILDS]])
     found = next((action for action in failure.actions if action.status == "Failed"), None)
     source = overview is not None and found is not None and found.provider == "CodeStarSourceConnection"
-    return replace(
+    case = replace(
         _empty(scene, now), about="execution", subject=failure.execution.id, region=found.region if found else overview.region if overview else "",
         execution=failure.execution, actions=failure.actions,
-        deployments=tuple(replace(one, commit=one.commit or failure.execution.commit) for one in read if one is not None),
         builds=tuple(one for one in built if one is not None),
         connection=holds.connection(scene.home.calls, overview) if source and scene.home and overview else None,
         release=_release(scene, failure.execution.commit),
     )
+    case = _with_deployments(case, scene, [*own[:1], *_of_groups(scene, near), *own[1:]])
+    mine = {action.external for action in deployments}
+    return replace(case, deployments=tuple(
+        replace(one, commit=one.commit or failure.execution.commit) if one.id in mine else one for one in case.deployments))
 
 
 def _release(scene: Scene, commit: str) -> Mapping[str, Any] | None:
@@ -395,6 +433,7 @@ def _alarms(scene: Scene, case: Case) -> tuple[Alarm, ...]:
             wanted.setdefault((environment, stack.region), []).extend(stack.triggers)
     if not wanted:
         return ()
+    histories = _histories(scene, len(wanted))
     since, until = min(begun) - AROUND_SECONDS, min(case.now, (_ended(case) or case.now) + AROUND_SECONDS)
 
     def of(environment: str, region: str, names: Sequence[str]) -> Callable[[], tuple[Alarm, ...]]:
@@ -405,11 +444,20 @@ def _alarms(scene: Scene, case: Case) -> tuple[Alarm, ...]:
             nothing: tuple[Alarm, ...] = ()
             if calls is None:
                 return nothing
-            return calls.attempt(f"alarms in {region}", lambda: alarms.read(calls, region, tuple(dict.fromkeys(names)), since, until), nothing)
+            return calls.attempt(f"alarms in {region}", lambda: alarms.read(calls, region, tuple(dict.fromkeys(names)), since, until, histories), nothing)
 
         return read
 
     return tuple(alarm for found in _together([of(*where, names) for where, names in wanted.items()]) for alarm in found)
+
+
+def _histories(scene: Scene, regions: int) -> int:
+    """How many alarms' histories there is room for in each of so many Regions: one always, and not more than tell something new."""
+    from scripts.diagnosis import alarms
+
+    calls = next((place.calls for place in scene.places), None)
+    room = (MOST_CALLS - calls.count - _AFTER) // regions - (_ALARMS - 1) if calls else 1
+    return max(1, min(alarms.MOST_HISTORIES, room))
 
 
 def _environment(scene: Scene, case: Case, deployment: Deployment) -> str:

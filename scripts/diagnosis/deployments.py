@@ -36,7 +36,7 @@ def read(calls: Calls, region: str, deployment_id: str, *, most_targets: int = 5
     info = codedeploy.get_deployment(deploymentId=deployment_id)["deploymentInfo"]
     made = _described(region, info)
     if made.configuration:
-        made = calls.attempt(f"the configuration {made.configuration}", lambda: _configured(codedeploy, made), made)
+        made = calls.attempt(f"the configuration {made.configuration}", lambda: _configured(calls, codedeploy, made), made)
     if made.platform == "Lambda":
         return _with_function(calls, region, made)
     made = replace(made, targets=_targets(calls, codedeploy, made, most_targets))
@@ -76,8 +76,9 @@ def _scope(group: str) -> str:
     return next((scope for scope in ("onebox", "fleet") if scope in group.lower()), "")
 
 
-def _configured(codedeploy: Any, made: Deployment) -> Deployment:
-    info = codedeploy.get_deployment_config(deploymentConfigName=made.configuration)["deploymentConfigInfo"]
+def _configured(calls: Calls, codedeploy: Any, made: Deployment) -> Deployment:
+    info = calls.once(("configuration", made.region, made.configuration), lambda: codedeploy.get_deployment_config(
+        deploymentConfigName=made.configuration)["deploymentConfigInfo"])
     minimum = info.get("minimumHealthyHosts") or {}
     return replace(made, minimum=(minimum["type"], int(minimum["value"])) if minimum else None, zonal=bool(info.get("zonalConfig")))
 

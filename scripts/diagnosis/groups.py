@@ -36,7 +36,8 @@ def read(calls: Calls, region: str, application: str, name: str, since: float) -
     """The group, by GetDeploymentGroup, DescribeAutoScalingGroups, and for each Auto Scaling group its hooks and its failed launches since then."""
     client = calls.client("codedeploy", region)
     try:
-        info = client.get_deployment_group(applicationName=application, deploymentGroupName=name)["deploymentGroupInfo"]
+        info = calls.once(("group", region, application, name), lambda: client.get_deployment_group(
+            applicationName=application, deploymentGroupName=name)["deploymentGroupInfo"])
     except ClientError as error:
         if error_code(error) in _GONE:
             return Read(Group(name, missing=True))
@@ -65,7 +66,8 @@ def _filters(info: Mapping[str, Any]) -> list[str]:
 def _scaling(calls: Calls, region: str, group: Group, info: Mapping[str, Any], since: float) -> Read:
     client, names = calls.client("autoscaling", region), list(group.scaling_groups)
     found = calls.attempt(f"the Auto Scaling groups of {group.name}",
-                          lambda: client.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"], None)
+                          lambda: calls.once(("scaling", region, *names), lambda: client.describe_auto_scaling_groups(
+                              AutoScalingGroupNames=names)["AutoScalingGroups"]), None)
     if found is None:
         return Read(group)
     there = {one["AutoScalingGroupName"] for one in found}
@@ -74,8 +76,10 @@ def _scaling(calls: Calls, region: str, group: Group, info: Mapping[str, Any], s
     hooks: list[Mapping[str, Any]] = []
     activities: list[Activity] = []
     for name in sorted(there)[:_MOST_GROUPS]:
-        hooks += calls.attempt(f"the lifecycle hooks of {name}", partial(_hooks, client, name), [])
-        activities += calls.attempt(f"the scaling activities of {name}", partial(_activities, client, name, since), [])
+        hooks += calls.attempt(f"the lifecycle hooks of {name}", partial(calls.once, ("hooks", region, name), partial(_hooks, client, name)), [])
+        ended: list[Activity] = calls.attempt(
+            f"the scaling activities of {name}", partial(calls.once, ("activities", region, name), partial(_activities, client, name)), [])
+        activities += [one for one in ended if one.at >= since]
     return Read(replace(
         group, missing_scaling_groups=tuple(name for name in names if name not in there), desired_instances=sum(one["DesiredCapacity"] for one in found),
         members=dict(Counter(member.lifecycle for member in members.values())), hooks=tuple(hook["LifecycleHookName"] for hook in hooks),
@@ -86,10 +90,10 @@ def _hooks(client: Any, name: str) -> list[Mapping[str, Any]]:
     return list(client.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"])
 
 
-def _activities(client: Any, name: str, since: float) -> list[Activity]:
+def _activities(client: Any, name: str) -> list[Activity]:
     page = client.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=_MOST_ACTIVITIES)["Activities"]
     return [Activity(one["StartTime"].timestamp(), one["StatusCode"], one.get("Description", ""), one.get("StatusMessage", "")) for one in page
-            if one["StatusCode"] in ("Failed", "Cancelled") and one["StartTime"].timestamp() >= since]
+            if one["StatusCode"] in ("Failed", "Cancelled")]
 
 
 def _left_over(calls: Calls, region: str, info: Mapping[str, Any], hooks: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -26,7 +26,7 @@ from scripts import demo, why
 from scripts.core.errors import CommandError
 from scripts.core.world import World
 from scripts.demonstration.delivery import Outcome
-from scripts.diagnosis import answer, redact
+from scripts.diagnosis import answer, collect, redact
 from scripts.diagnosis.case import Action, Case, Deployment, Event, Execution, Hold, Stack, StackEvent, Target, Unreadable
 from scripts.diagnosis.judge import Cause, Document, Match, judge
 
@@ -143,6 +143,32 @@ def test_one_failed_deployment_over_fifty_instances_takes_at_most_forty_calls(tm
     # What is asked of STS and IAM, to name the target, is not in the answer's own count.
     assert document["calls"] == len([one for one in made if not one.startswith(("sts:", "iam:"))])
     assert document["unreadable"] == []
+
+
+@pytest.mark.parametrize(("most", "read"), [(45, 2), (60, 3)])
+def test_many_failures_at_once_stay_within_what_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, read: int) -> None:
+    monkeypatch.setattr(collect, "MOST_CALLS", most)
+    alarms = tuple(f"sample-gamma-{number}" for number in range(12))
+    whole = Whole(tmp_path, "abc" * 16 + "ab", alarms=alarms).fails_in_gamma()
+    whole.scene.sim.run(300)  # CodeDeploy's own way back
+    hands = [whole.scene.sim.ship("two", autoRollbackConfiguration={"enabled": False})["deploymentId"] for _ in range(4)]
+    fired(whole, alarms)
+    at = whole.scene.clock.now()
+    gamma = whole.root / "parameters" / "gamma.yaml"
+    text = gamma.read_text().replace("regions: [us-east-1, us-west-2]", "regions: [us-east-1]")
+    gamma.write_text(re.sub(r"^  us-west-2: .*\n", "", text, flags=re.M))
+    whole.aws.record("codedeploy", "BatchGetDeploymentGroups", lambda params: {"deploymentGroupsInfo": [
+        {"deploymentGroupName": f"g-{one}", "lastAttemptedDeployment": {"deploymentId": one, "status": "Failed", "endTime": at - len(hands) + hands.index(one)}}
+        for one in hands]})
+    whole.aws.called.clear()
+    assert whole.why("--json") == 1
+    document = json.loads(whole.recorder.text)
+    made = [f"{service}:{operation}" for service, operation in whole.aws.called]
+    assert document["cause"] == "deployment-hook-failed" and document["unreadable"] == []
+    assert made.count("codedeploy:GetDeploymentConfig") <= 2, "a group that two deployments share is asked once"
+    told = [one for one in hands if not any(one in named for named in document["also"])]
+    assert hands[-1] in told and len(told) == read - 1, "the newest is read, and each that is not read is named"
+    assert document["calls"] <= most, made
 
 
 def test_the_answer_as_data(tmp_path: Path) -> None:
