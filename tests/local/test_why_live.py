@@ -52,6 +52,9 @@ def _named(told: dict[str, Any]) -> list[str]:
 
 
 def test_nothing_is_failing(delivery: demo.Demonstration) -> None:
+    if ask(delivery, "gamma")["failing"]:  # by what a case before this one shipped: a good release makes it good
+        outcome = delivery.ship("Nothing is wrong with this one")
+        assert outcome.status == "Succeeded", outcome
     for environment in ("gamma", "prod", "pipeline"):
         told = ask(delivery, environment)
         assert (told["failing"], told["cause"]) == (False, None), told
